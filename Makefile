@@ -1,0 +1,28 @@
+# Two commands: `make demo` and `make test`; both make .venv and install first, once.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: setup demo test lint clean
+setup: .venv/.installed
+
+# uv installs the same pinned set much faster; where it cannot, pip does.
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv || true
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --constraint constraints.txt --editable '.[dev,browser]' \
+		|| $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
+	touch $@
+
+demo: setup
+	$(BIN)/python launch.py -m model.reparam=bn,id,dconv
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

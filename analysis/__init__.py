@@ -1,0 +1,1 @@
+"""From finished results to a decision: tables, Pareto front, report. Never imports torch."""

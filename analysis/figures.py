@@ -1,0 +1,56 @@
+"""What the report's figures share: plotly specifications as plain dicts, which the page draws.
+
+A colour is the name of a CSS variable (`--series-1`): the page puts in the light or the dark one.
+Plotly reads text as markup, so text from data goes through `literal`.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from analysis.variants import Variant
+
+Figure = dict[str, Any]
+COLORS = tuple(f"--series-{i}" for i in range(1, 7))
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
+
+
+class Style(NamedTuple):
+    """How a variant is drawn: indices into COLORS, and into SYMBOLS and DASHES."""
+
+    color: int
+    shape: int
+
+
+def styles(variants: Sequence[Variant]) -> list[Style]:
+    """Return a style a variant: with two swept keys one in colour and one in shape, else both.
+
+    Colour never tells alone: without two keys the shape changes with it.
+    """
+    keys = varying(variants)
+    if len(keys) != 2:
+        return [Style(i % len(COLORS), i % len(SYMBOLS)) for i in range(len(variants))]
+    (first, colors), (second, shapes) = keys.items()
+    return [
+        Style(
+            colors.index(variant.settings[first]) % len(COLORS),
+            shapes.index(variant.settings[second]) % len(SYMBOLS),
+        )
+        for variant in variants
+    ]
+
+
+def varying(variants: Sequence[Variant]) -> dict[str, list[str]]:
+    """Return the settings that take more than one value, with their values in order of rank."""
+    values: dict[str, list[str]] = {}
+    for variant in variants:
+        for key, value in variant.settings.items():
+            if value not in values.setdefault(key, []):
+                values[key].append(value)
+    return {key: seen for key, seen in values.items() if len(seen) > 1}
+
+
+def literal(text: str) -> str:
+    """Return text from data so that plotly shows it as it stands."""
+    return escape(text, quote=False)

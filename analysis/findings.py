@@ -1,0 +1,178 @@
+"""What a study says, and how sure that is: the front, twins, ties and failures, in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.pareto import pareto_front
+from analysis.results import Results, Row
+from analysis.variants import Variant, describe, group, short_names
+
+NAMED_AT_MOST = 8
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Variants by top-1, best first; front and twins are indices into them."""
+
+    variants: tuple[Variant, ...]
+    front: tuple[int, ...]
+    twins: tuple[tuple[int, ...], ...]
+
+    @property
+    def placed(self) -> int:
+        """How many variants have both a top-1 and a latency."""
+        return sum(1 for variant in self.variants if variant.top1 and variant.latency)
+
+    @property
+    def graph_names(self) -> dict[int, str]:
+        """A letter for each variant that shares its deployed graph: A, B, ... Z, A1, B1, ..."""
+        return {i: _letter(n) for n, twins in enumerate(self.twins) for i in twins}
+
+    @property
+    def failures(self) -> list[Row]:
+        """Runs that ended without a score, by design (pruned) or not (failed)."""
+        rows = [row for variant in self.variants for row in variant.rows]
+        return [row for row in rows if row.state in ("failed", "pruned")]
+
+
+def find(results: Results) -> Findings:
+    """Group the study's rows over seeds, and find the front and the deployed-graph twins."""
+    variants = tuple(group(results))
+    return Findings(variants, _front(variants), _twins(variants))
+
+
+def headline(found: Findings) -> list[str]:
+    """Return the study's outcome in sentences: front, ties, twins."""
+    return [front_words(found), *tie_words(found.variants), *twin_words(found)]
+
+
+def question(results: Results) -> str:
+    """Return what the study asks: study.json's own words, else made from the swept keys."""
+    stated = results.provenance.get("question")
+    if isinstance(stated, str) and stated.strip():
+        return stated.strip()
+    seeds = sorted({row.seed for row in results.rows if row.seed is not None})
+    if not results.swept and len(seeds) > 1:
+        return f"How far does top-1 move over {len(seeds)} seeds?"
+    if not results.swept:
+        return "How accurate and how fast is this network?"
+    names = short_names(results.swept)
+    asked = [f"{names[key]} ({_values(results, key)})" for key in results.swept]
+    return f"Which {' and '.join(asked)} gives the best top-1 for its latency?"
+
+
+def front_words(found: Findings) -> str:
+    """Return the Pareto front in one sentence, fast to slow."""
+    if not found.front:
+        return "No Pareto front yet: no variant has both a top-1 and a latency."
+    points = [_point(found.variants[i]) for i in found.front]
+    return f"Pareto front ({len(points)} of {found.placed} variants): {_listed(points, '; ')}."
+
+
+def twin_words(found: Findings) -> list[str]:
+    """Return a sentence for each set of variants that deploy to the same graph."""
+    return [_twin_sentence([found.variants[i] for i in twins]) for twins in found.twins]
+
+
+def tied(a: Variant, b: Variant) -> bool | None:
+    """Say if two variants tie in top-1: equal means, or 95 % intervals over seeds that overlap.
+
+    None where that cannot be said: a score is missing, or stands on one seed and has no interval.
+    """
+    if a.top1 is None or b.top1 is None:
+        return None
+    if a.top1.mean == b.top1.mean:
+        return True
+    if a.top1.interval is None or b.top1.interval is None:
+        return None
+    return a.top1.interval[0] <= b.top1.interval[1] and b.top1.interval[0] <= a.top1.interval[1]
+
+
+def tie_words(variants: Sequence[Variant]) -> list[str]:
+    """Return how sure the first place is; nothing where fewer than two variants are scored."""
+    scored = [variant for variant in variants if variant.top1]
+    if len(scored) < 2:
+        return []
+    best, *others = scored
+    ties = [other.label for other in others if tied(best, other)]
+    sentences = []
+    if ties:
+        sentences.append(
+            f"A tie at the top: {_listed([best.label, *ties])}"
+            " (equal means, or 95 % intervals over seeds that overlap)."
+        )
+    elif all(tied(best, other) is False for other in others):
+        sentences.append(f"{best.label} leads: its 95 % interval over seeds overlaps no other.")
+    return [*sentences, *_one_seed_words(scored)]
+
+
+def failure_words(found: Findings) -> list[tuple[str, str, str]]:
+    """Return (state, run in words, reason) of each failed and each pruned run."""
+    return [
+        (row.state, run_label(row), row.error.strip() or "no reason was recorded")
+        for row in found.failures
+    ]
+
+
+def run_label(row: Row) -> str:
+    """Return a run in words: its settings and its seed."""
+    seed = "" if row.seed is None else f"seed {row.seed}"
+    return ", ".join(part for part in (describe(row.settings), seed) if part) or row.key
+
+
+def _one_seed_words(scored: Sequence[Variant]) -> list[str]:
+    single = [variant.label for variant in scored if variant.top1 and variant.top1.n == 1]
+    if not single:
+        return []
+    who = "each variant" if len(single) == len(scored) else _listed(single)
+    return [f"1 seed: no interval for {who}; a small difference in top-1 may be chance."]
+
+
+def _twin_sentence(twins: Sequence[Variant]) -> str:
+    measured = {variant.latency for variant in twins if variant.latency}
+    times = {0: "not measured yet", 1: "measured once"}.get(
+        len(measured), f"measured {len(measured)} times"
+    )
+    return f"{_listed([twin.label for twin in twins])} deploy to one graph: {times}."
+
+
+def _front(variants: Sequence[Variant]) -> tuple[int, ...]:
+    """Return the front; latencies of different devices or protocols are never compared."""
+    places: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
+    for i, variant in enumerate(variants):
+        if variant.top1 and variant.latency:
+            place = variant.latency.device, variant.latency.protocol
+            places.setdefault(place, []).append((i, variant.latency.ms, variant.top1.mean))
+    return tuple(
+        points[best][0]
+        for points in places.values()
+        for best in pareto_front([point[1:] for point in points])
+    )
+
+
+def _twins(variants: Sequence[Variant]) -> tuple[tuple[int, ...], ...]:
+    graphs: dict[str, list[int]] = {}
+    for i, variant in enumerate(variants):
+        if variant.fingerprint:
+            graphs.setdefault(variant.fingerprint, []).append(i)
+    return tuple(tuple(members) for members in graphs.values() if len(members) > 1)
+
+
+def _point(variant: Variant) -> str:
+    if variant.top1 is None or variant.latency is None:
+        return variant.label
+    return f"{variant.label} {variant.top1.mean:.2f} % at {variant.latency.ms:.3g} ms"
+
+
+def _values(results: Results, key: str) -> str:
+    return _listed(list(dict.fromkeys(row.settings[key] for row in results.rows)))
+
+
+def _listed(names: Sequence[str], separator: str = ", ") -> str:
+    more = len(names) - NAMED_AT_MOST
+    shown = [*names[:NAMED_AT_MOST], f"and {more} more"] if more > 0 else names
+    return separator.join(shown)
+
+
+def _letter(n: int) -> str:
+    return chr(ord("A") + n % 26) + (str(n // 26) if n >= 26 else "")

@@ -1,0 +1,242 @@
+"""What a study left on disk, read and checked: results.csv, study.json, the runs' curves."""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STATES = ("waiting", "measuring", "training", "finished", "failed", "pruned")
+NUMBERS = (
+    "top1",
+    "top5",
+    "latency_ms",
+    "latency_low",
+    "latency_high",
+    "latency_ratio",
+    "params_m",
+    "macs_m",
+    "epochs",
+    "seconds",
+)
+TEXTS = ("device", "protocol", "fingerprint", "commit", "error")
+LEADING = ("study", "key", "state")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run. Scores in percent, latencies in ms with a 95 % interval; what is missing is None."""
+
+    study: str
+    key: str
+    state: str
+    settings: dict[str, str]
+    seed: int | None
+    top1: float | None
+    top5: float | None
+    latency_ms: float | None
+    latency_low: float | None
+    latency_high: float | None
+    latency_ratio: float | None
+    params_m: float | None
+    macs_m: float | None
+    epochs: float | None
+    seconds: float | None
+    device: str
+    protocol: str
+    fingerprint: str
+    commit: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of metrics.jsonl; losses in nats, scores in percent, what is missing is None."""
+
+    epoch: int
+    train_loss: float | None
+    val_loss: float | None
+    top1: float | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study: its rows in file order, its swept keys (without seed) and where it came from."""
+
+    study: str
+    study_dir: Path
+    rows: tuple[Row, ...]
+    swept: tuple[str, ...]
+    provenance: dict[str, Any]
+
+    @property
+    def runs_dir(self) -> Path:
+        """The folder of all runs, shared by all studies."""
+        return self.study_dir.parent / "runs"
+
+    @property
+    def csv_path(self) -> Path:
+        return self.study_dir / "results.csv"
+
+    @property
+    def report_path(self) -> Path:
+        return self.study_dir / "report.html"
+
+    def curve(self, row: Row) -> list[Epoch]:
+        """Return the run's epochs in order; lines that are torn or no epoch are left out."""
+        return read_curve(self.runs_dir / row.key / "metrics.jsonl")
+
+    def certificate(self, row: Row) -> str:
+        """Return the run's certificate.json as it stands, "" where there is none."""
+        return _read_if_there(self.runs_dir / row.key / "certificate.json")
+
+
+def load(study_dir: Path) -> Results:
+    """Read a study's folder.
+
+    Raises:
+        ValueError: results.csv is missing, empty or garbled; one line with file and line number.
+    """
+    path = study_dir / "results.csv"
+    header, *records = _read_records(path)
+    swept = _swept_keys(path, header[1])
+    rows = tuple(_row(path, line, header[1], cells, swept) for line, cells in records)
+    if not rows:
+        raise ValueError(f"{path}: holds a header and no runs; run the sweep first")
+    provenance = _read_object(study_dir / "study.json")
+    return Results(rows[0].study or study_dir.name, study_dir, rows, swept, provenance)
+
+
+def read_curve(path: Path) -> list[Epoch]:
+    """Return the epochs of a metrics.jsonl in order; [] where there is no file."""
+    epochs = {epoch.epoch: epoch for epoch in _epochs(_read_if_there(path).splitlines())}
+    return [epochs[number] for number in sorted(epochs)]
+
+
+def _read_records(path: Path) -> list[tuple[int, list[str]]]:
+    """Return (line number, cells) of every line that is not blank, the header first."""
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            reader = csv.reader(lines, strict=True)
+            records = [(reader.line_num, cells) for cells in reader if cells]
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; name a study that a sweep has written") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: is not a CSV file in UTF-8: {error}") from None
+    if not records:
+        raise ValueError(f"{path}: is empty; run the sweep again to write it")
+    return records
+
+
+def _swept_keys(path: Path, header: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns between `state` and `seed`, the header checked."""
+    missing = [name for name in (*LEADING, "seed", *NUMBERS, *TEXTS) if name not in header]
+    if missing:
+        raise ValueError(f"{path}: line 1: no column {', '.join(missing)}: not a results.csv")
+    if len(set(header)) != len(header) or tuple(header[:3]) != LEADING:
+        raise ValueError(f"{path}: line 1: must begin {','.join(LEADING)} and name no column twice")
+    return tuple(header[3 : header.index("seed")])
+
+
+def _row(
+    path: Path, line: int, header: Sequence[str], cells: Sequence[str], swept: Sequence[str]
+) -> Row:
+    where = f"{path}: line {line}"
+    if len(cells) != len(header):
+        raise ValueError(f"{where}: {len(cells)} cells, the header has {len(header)}")
+    record = dict(zip(header, map(_printable, cells), strict=True))
+    if record["state"] not in STATES:
+        raise ValueError(f"{where}: state={record['state']}: allowed are {', '.join(STATES)}")
+    settings = {name: record[name] for name in swept}
+    return _typed_row(record, settings, lambda name: _number(where, name, record[name]), where)
+
+
+def _typed_row(
+    record: dict[str, str],
+    settings: dict[str, str],
+    number: Callable[[str], float | None],
+    where: str,
+) -> Row:
+    return Row(
+        study=record["study"],
+        key=record["key"],
+        state=record["state"],
+        settings=settings,
+        seed=_seed(where, record["seed"]),
+        top1=number("top1"),
+        top5=number("top5"),
+        latency_ms=number("latency_ms"),
+        latency_low=number("latency_low"),
+        latency_high=number("latency_high"),
+        latency_ratio=number("latency_ratio"),
+        params_m=number("params_m"),
+        macs_m=number("macs_m"),
+        epochs=number("epochs"),
+        seconds=number("seconds"),
+        device=record["device"],
+        protocol=record["protocol"],
+        fingerprint=record["fingerprint"],
+        commit=record["commit"],
+        error=record["error"],
+    )
+
+
+def _printable(cell: str) -> str:
+    """Return a cell on one line, without control characters that a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in cell)
+
+
+def _number(where: str, name: str, text: str) -> float | None:
+    """Return the finite number in `text`; None where it is empty, NaN or infinite."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{where}: {name}={text}: must be a number or empty") from None
+    return value if math.isfinite(value) else None
+
+
+def _seed(where: str, text: str) -> int | None:
+    try:
+        return int(text) if text.strip() else None
+    except ValueError:
+        raise ValueError(f"{where}: seed={text}: must be a whole number or empty") from None
+
+
+def _epochs(lines: Iterable[str]) -> Iterator[Epoch]:
+    for line in lines:
+        record = _object(line)
+        if isinstance(record.get("epoch"), int):
+            names = ("train_loss", "val_loss", "top1")
+            yield Epoch(record["epoch"], *(_finite(record.get(name)) for name in names))
+
+
+def _finite(value: object) -> float | None:
+    """Return a JSON number that can be drawn, None for anything else."""
+    drawable = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if drawable and isinstance(value, int | float) else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    return _object(_read_if_there(path))
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the JSON object in `text`, {} where it holds none (torn, empty, another type)."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _read_if_there(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""

@@ -1,0 +1,167 @@
+"""Rows grouped over seeds: one variant a combination of swept settings."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from analysis.results import Results, Row
+
+# Student's t, two-sided 95 %, by degrees of freedom 1 to 30; beyond that the normal's 1.96.
+T95 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+NOT_A_NAME = ("", "true", "false", "none", "null")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean over `n` seeds and the sample standard deviation (n - 1), None with one seed."""
+
+    mean: float
+    std: float | None
+    n: int
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The mean's 95 % interval (Student's t over seeds); None with one seed."""
+        if self.std is None:
+            return None
+        t = T95[self.n - 2] if self.n - 2 < len(T95) else 1.96
+        half = t * self.std / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One measurement: median in ms, its 95 % interval where known, ratio to the reference."""
+
+    ms: float
+    low: float | None
+    high: float | None
+    ratio: float | None
+    device: str
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """All runs of one combination of swept settings, which differ in their seed only."""
+
+    label: str
+    settings: dict[str, str]
+    rows: tuple[Row, ...]
+    top1: Estimate | None
+    top5: Estimate | None
+    latency: Latency | None
+    params_m: float | None
+    macs_m: float | None
+    fingerprint: str
+
+    @property
+    def finished(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.state == "finished")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds behind the scores."""
+        return tuple(sorted(row.seed for row in self.finished if row.seed is not None))
+
+    @property
+    def seed_count(self) -> str:
+        """ "3" where all runs finished, "2/3" where one of three did not."""
+        done = len(self.finished)
+        return str(done) if done == len(self.rows) else f"{done}/{len(self.rows)}"
+
+    @property
+    def state(self) -> str:
+        """ "finished", or what happened to the runs that did not: "failed", "1 failed"."""
+        states = [row.state for row in self.rows if row.state != "finished"]
+        counts = {state: states.count(state) for state in states}
+        if len(counts) == 1 and len(states) == len(self.rows):
+            return states[0]
+        return ", ".join(f"{count} {state}" for state, count in counts.items()) or "finished"
+
+
+def group(results: Results) -> list[Variant]:
+    """Return the study's variants by top-1, best first; those without a score come last."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in results.rows:
+        groups.setdefault(tuple(row.settings.values()), []).append(row)
+    variants = [_variant(results, rows) for rows in groups.values()]
+    return sorted(variants, key=_rank)
+
+
+def estimate(values: Iterable[float | None]) -> Estimate | None:
+    """Return mean and spread of the values that are there; None where there are none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return Estimate(fmean(known), stdev(known) if len(known) > 1 else None, len(known))
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return each key without its group where that stays unambiguous: model.width -> width."""
+    tails = [key.rsplit(".", 1)[-1] for key in keys]
+    return {
+        key: tail if tails.count(tail) == 1 else key for key, tail in zip(keys, tails, strict=True)
+    }
+
+
+def describe(settings: dict[str, str]) -> str:
+    """Return settings in words: a name stands alone, a number or a switch with its key."""
+    names = short_names(tuple(settings))
+    return " ".join(
+        f"{names[key]}={value}" if _needs_key(value) else value for key, value in settings.items()
+    )
+
+
+def _needs_key(value: str) -> bool:
+    return value.lower() in NOT_A_NAME or not value[0].isalpha()
+
+
+def _variant(results: Results, rows: list[Row]) -> Variant:
+    finished = [row for row in rows if row.state == "finished"]
+    settings = rows[0].settings
+    return Variant(
+        label=describe(settings) or results.study,
+        settings=settings,
+        rows=tuple(rows),
+        top1=estimate(row.top1 for row in finished),
+        top5=estimate(row.top5 for row in finished),
+        latency=_latency(finished or rows),
+        params_m=_first(row.params_m for row in rows),
+        macs_m=_first(row.macs_m for row in rows),
+        fingerprint=next((row.fingerprint for row in rows if row.fingerprint), ""),
+    )
+
+
+def _latency(rows: Sequence[Row]) -> Latency | None:
+    """Return the rows' latency: nearly always one shared measurement, else the median one."""
+    timed = [
+        Latency(
+            *(row.latency_ms, row.latency_low, row.latency_high, row.latency_ratio),
+            device=row.device,
+            protocol=row.protocol,
+        )
+        for row in rows
+        if row.latency_ms is not None
+    ]
+    timed.sort(key=lambda latency: latency.ms)
+    return timed[(len(timed) - 1) // 2] if timed else None
+
+
+def _first(values: Iterable[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _rank(variant: Variant) -> tuple[bool, float, float, str]:
+    top1, latency = variant.top1, variant.latency
+    return (
+        top1 is None,
+        -top1.mean if top1 else 0.0,
+        latency.ms if latency else math.inf,
+        variant.label,
+    )

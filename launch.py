@@ -1,0 +1,50 @@
+"""The command line: one run, or with -m a sweep. `python launch.py --help` shows the knobs."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from omegaconf import DictConfig
+
+CONF = Path(__file__).resolve().parent / "conf"
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config: DictConfig) -> None:
+    """Run one variant in the foreground (with -m, Hydra calls the sweeper instead)."""
+    from repghost.foreground import run_one
+    from repghost.settings import settings_from
+
+    try:
+        sys.exit(run_one(settings_from(config)))
+    except Exception as error:  # before Hydra adds its own lines
+        complain(error)
+
+
+def complain(error: Exception) -> NoReturn:
+    """Turn bad input into one clear line and exit code 2; what is our own mistake is raised."""
+    from repghost.complaint import complaint
+
+    line = complaint(error, CONF)
+    if line is None:
+        raise error
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def guarded() -> None:
+    """Run `main`, with errors and Ctrl-C said in a line."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of being printed
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        complain(error)
+
+
+if __name__ == "__main__":
+    guarded()

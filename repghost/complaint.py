@@ -1,0 +1,64 @@
+"""What is wrong with the user's input, in one line: what was found, and what is allowed."""
+
+import difflib
+import errno
+import re
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+
+def complaint(error: Exception, conf: Path) -> str | None:
+    """Return the line for an error that the user can mend; None for one that is ours."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full: {error.filename or error}; free some space and run it again"
+    if isinstance(error, PermissionError):
+        return f"{error.filename}: {error.strerror}; outputs=FOLDER writes elsewhere"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _with_suggestion(str(error), conf)
+    if isinstance(error, ValueError):
+        return " ".join(str(error).split())
+    return None
+
+
+def _with_suggestion(said: str, conf: Path) -> str:
+    """Return Hydra's message without its hints; for an unknown key, with the known ones."""
+    found = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", said)
+    if not found:
+        useful = said.split("Config search path")[0].split("full_key:")[0]
+        return " ".join(useful.split())
+    key = found.group(1) or found.group(2)
+    return f"unknown key {key}; {_allowed(key, _keys(conf))}"
+
+
+def _allowed(key: str, known: list[str]) -> str:
+    """Name the keys of the group of `key`, or else the known keys that are nearest."""
+    group = key.rpartition(".")[0]
+    siblings = [name for name in known if group and name.rpartition(".")[0] == group]
+    if siblings:
+        return f"{group} has {', '.join(name.rpartition('.')[2] for name in siblings)}"
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    return f"{hint}`python launch.py --help` lists all keys"
+
+
+def _keys(conf: Path) -> list[str]:
+    """Return every key of the default config, dotted."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        return list(_dotted(compose("config"), ""))
+
+
+def _dotted(config: DictConfig, prefix: str) -> list[str]:
+    keys: list[str] = []
+    for name in map(str, config):
+        node: Any = config._get_node(name)
+        path = f"{prefix}{name}"
+        keys += _dotted(node, f"{path}.") if isinstance(node, DictConfig) else [path]
+    return keys

@@ -1,0 +1,1 @@
+"""What the phone runs: fuse, export to MNN, certificate, graph fingerprint."""

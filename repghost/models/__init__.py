@@ -1,0 +1,1 @@
+"""WHAT is compared: branches and their exact fusion, modules, networks, registry, cost."""

@@ -1,0 +1,85 @@
+"""The folder of one run, `outputs/runs/<key>/`: what is in it, and what it says about the run."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from repghost.atomic import read_json, write_json, write_text
+from repghost.lock import Lock
+from repghost.variant import Variant
+
+
+class Run:
+    """The files of one variant. Shared by all studies; whoever works in it holds its lock."""
+
+    def __init__(self, outputs: str | Path, key: str) -> None:
+        self.outputs, self.key = Path(outputs), key
+        self.folder = self.outputs / "runs" / self.key
+        self.lock = Lock(self.folder / "run.lock")
+        self.onnx = self.folder / "model.onnx"
+        self.mnn = self.folder / "model.mnn"
+        self._certificate = self.folder / "certificate.json"
+        self._result = self.folder / "result.json"
+        self._error = self.folder / "error.txt"
+
+    def write_config(self, variant: Variant) -> None:
+        """Write `config.yaml`: what the result depends on."""
+        text = OmegaConf.to_yaml(OmegaConf.create(variant.config()))
+        write_text(self.folder / "config.yaml", text)
+
+    def certificate(self) -> dict[str, Any]:
+        """Return the evidence gathered so far; `deployed` has one entry for each input size."""
+        return read_json(self._certificate) or {"key": self.key, "deployed": {}}
+
+    def certify(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Let `change` add to the evidence in `certificate.json`."""
+        evidence = self.certificate()
+        change(evidence)
+        write_json(self._certificate, evidence)
+
+    def deployed(self, size: int) -> dict[str, Any] | None:
+        """Return fingerprint and cost of the deployed network at input side `size`, if known."""
+        found: dict[str, Any] | None = self.certificate()["deployed"].get(str(size))
+        return found
+
+    def result(self) -> dict[str, Any] | None:
+        """Return the scores of a finished run, None before."""
+        return read_json(self._result)
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write `result.json`: from now on the run is finished."""
+        write_json(self._result, result)
+        (self.folder / "checkpoint.prev.pt").unlink(missing_ok=True)
+
+    def error(self) -> str | None:
+        """Return the reason of the last failure in one line, None where there was none."""
+        try:
+            return self._error.read_text().splitlines()[0]
+        except (OSError, IndexError):
+            return None
+
+    def fail(self, reason: str, trace: str) -> None:
+        """Write `error.txt`: the reason in one line, then the traceback (if the disk takes it)."""
+        line = " ".join(reason.split()) or "failed without a message"
+        with contextlib.suppress(OSError):
+            write_text(self._error, f"{line}\n\n{trace}")
+
+    def forgive(self) -> None:
+        """Remove the reason of an earlier failure, before another try."""
+        self._error.unlink(missing_ok=True)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the records of the epochs so far; a line torn by a kill is left out."""
+        try:
+            lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+        except OSError:
+            return []
+        records = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                records.append(json.loads(line))
+        return records

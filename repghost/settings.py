@@ -1,0 +1,91 @@
+"""From Hydra's config to typed, checked settings; no `DictConfig` goes further than this."""
+
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from repghost.latency.spec import LatencySpec
+from repghost.models.spec import ModelSpec
+from repghost.tracking import TrackingSpec
+from repghost.training.spec import DataSpec, RecipeSpec
+from repghost.variant import Variant
+
+T = TypeVar("T")
+HYDRAS_KEYS = ("hydra",)  # in the composed config, but Hydra's
+
+
+@dataclass(frozen=True)
+class StorageSpec:
+    """Where measurements of latency are kept: an SQLAlchemy URL."""
+
+    url: str = "sqlite:///outputs/latency.db"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One variant and everything around it: devices, stores, folders."""
+
+    model: ModelSpec = field(default_factory=ModelSpec)
+    data: DataSpec = field(default_factory=DataSpec)
+    recipe: RecipeSpec = field(default_factory=RecipeSpec)
+    seed: int = 0
+    latency: LatencySpec = field(default_factory=LatencySpec)
+    tracking: TrackingSpec = field(default_factory=TrackingSpec)
+    storage: StorageSpec = field(default_factory=StorageSpec)
+    study: str | None = None
+    outputs: str = "outputs"
+    parallel: int = 1
+
+    def __post_init__(self) -> None:
+        if self.parallel < 1:
+            raise ValueError(f"parallel={self.parallel}: must be a whole number of at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed}: must be a whole number of at least 0")
+
+    @property
+    def variant(self) -> Variant:
+        """The part of the settings that the result depends on."""
+        return Variant(self.model, self.data, self.recipe, self.seed)
+
+
+def settings_from(config: DictConfig) -> Settings:
+    """Return the typed settings of one composed config.
+
+    Raises:
+        ValueError: a key is unknown or missing, or a value is not allowed; one clear line.
+    """
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in HYDRAS_KEYS])
+    data = _one(DataSpec, own.data, "data").counted()
+    if own.data.get("num_classes", 0) is None:
+        own.data.num_classes = data.num_classes
+    merged = _one(Settings, own, "")
+    return replace(merged, data=data)
+
+
+def _one(kind: type[T], config: DictConfig, group: str) -> T:
+    """Merge `config` over the dataclass `kind`, with OmegaConf's type checks."""
+    try:
+        schema = _writable(OmegaConf.structured(kind))
+        settings = OmegaConf.to_object(OmegaConf.merge(schema, config))
+    except OmegaConfBaseException as error:
+        raise ValueError(_in_one_line(error, group)) from error
+    assert isinstance(settings, kind)
+    return settings
+
+
+def _writable(schema: DictConfig) -> DictConfig:
+    """Let a schema made from frozen dataclasses, and its groups, be merged over."""
+    OmegaConf.set_readonly(schema, False)
+    for key in schema:
+        node = schema._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_missing():
+            OmegaConf.set_readonly(node, False)
+    return schema
+
+
+def _in_one_line(error: OmegaConfBaseException, group: str) -> str:
+    key = ".".join(part for part in (group, str(getattr(error, "full_key", "") or "")) if part)
+    said = str(error).splitlines()[0]
+    return f"{key}: {said}" if key else said

@@ -1,0 +1,129 @@
+"""What the user sees while a sweep runs: a live table, or plain lines without a terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+COLUMNS = ("variant", "state", "epoch", "loss", "top-1 %", "latency ms", "left")
+NO_VALUE = "–"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One variant as it stands now; what is not known yet is None."""
+
+    name: str
+    state: str
+    epoch: int = 0
+    epochs: int = 0
+    loss: float | None = None
+    top1: float | None = None
+    latency: tuple[float, float, float] | None = None
+    left_s: float | None = None
+    reason: str = ""
+
+    def cells(self) -> list[str]:
+        """Return the texts of the table's columns."""
+        return [
+            self.name,
+            self.state,
+            f"{self.epoch}/{self.epochs}" if self.epoch else NO_VALUE,
+            _number(self.loss, ".3f"),
+            _number(self.top1, ".2f"),
+            "{:.3f} [{:.3f}, {:.3f}]".format(*self.latency) if self.latency else NO_VALUE,
+            _clock(self.left_s) if self.left_s is not None else NO_VALUE,
+        ]
+
+
+class Board(Protocol):
+    """Shows the sweep; entered once, updated often."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: Any) -> None: ...
+    def show(self, lines: Sequence[Line]) -> None: ...
+
+
+def open_board(console: Console) -> Board:
+    """Return a live table on a terminal and plain lines elsewhere."""
+    return LiveBoard(console) if console.is_terminal else PlainBoard(console)
+
+
+class LiveBoard:
+    """A table that is redrawn in place; the rows that move come into sight first."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, refresh_per_second=4, vertical_overflow="crop")
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def show(self, lines: Sequence[Line]) -> None:
+        table = Table(*COLUMNS, title=_counts(lines), title_justify="left", expand=False)
+        room = max(3, self._live.console.height - 8)
+        active = sorted(lines, key=lambda line: line.state not in ("training", "measuring"))
+        for line in lines if len(lines) <= room else active[:room]:
+            table.add_row(*(Text(cell) for cell in line.cells()))
+        self._live.update(table)
+
+
+class PlainBoard:
+    """A line whenever a variant changes its state or finishes an epoch."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._seen: dict[str, tuple[str, int]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        return None
+
+    def show(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            now = (line.state, line.epoch)
+            if self._seen.get(line.name) != now and line.state != "waiting":
+                self._console.print(_sentence(line), markup=False, highlight=False, soft_wrap=True)
+            self._seen[line.name] = now
+
+
+def _sentence(line: Line) -> str:
+    _, state, epoch, loss, top1, latency, left = line.cells()
+    parts = [f"{line.name}: {state}"]
+    if line.epoch:
+        parts += [f"epoch {epoch}", f"loss {loss}", f"top-1 {top1} %"]
+    if line.latency:
+        parts.append(f"{latency} ms")
+    if line.left_s is not None:
+        parts.append(f"{left} left")
+    return "  ".join([*parts, *([line.reason] if line.reason else [])])
+
+
+def _counts(lines: Sequence[Line]) -> str:
+    states = dict.fromkeys(line.state for line in lines)
+    return ", ".join(f"{sum(o.state == state for o in lines)} {state}" for state in states)
+
+
+def _number(value: float | None, style: str) -> str:
+    return NO_VALUE if value is None else format(value, style)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,1 @@
+"""HOW GOOD: data, engine, checkpoints, recipes."""

@@ -1,0 +1,127 @@
+"""The knobs of data and recipe, checked; no torch is imported here."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+MACHINE = {"machine": True}  # metadata of fields that change speed, not results: not in the key
+DATA_KINDS = ("digits", "folder")
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "eval")}
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Images and labels: `kind=digits` is bundled, `kind=folder` reads `root` or timm's `name`."""
+
+    kind: str = "digits"
+    root: str | None = None
+    name: str | None = None
+    num_classes: int | None = 10
+    in_chs: int = 3
+    input_size: int = 32
+    crop_pct: float = 0.875
+    workers: int = field(default=0, metadata=MACHINE)
+
+    def __post_init__(self) -> None:
+        if self.kind not in DATA_KINDS:
+            raise ValueError(f"data.kind={self.kind}: allowed are {', '.join(DATA_KINDS)}")
+        if self.kind == "folder" and self.in_chs != 3:
+            raise ValueError(f"data.in_chs={self.in_chs}: images of a folder are read as RGB, 3")
+        if not 0 < self.crop_pct <= 1:
+            raise ValueError(f"data.crop_pct={self.crop_pct}: must be in (0, 1]")
+        _require_positive("data", self, "num_classes", "in_chs", "input_size")
+        _require_at_least_zero("data", self, "workers")
+
+    def counted(self) -> Self:
+        """Return self with `num_classes` known: the class folders of `root/train` where it is None.
+
+        Raises:
+            ValueError: a folder that should hold images is missing or has no class folders.
+        """
+        if self.kind != "folder":
+            return self
+        if self.name:
+            if self.num_classes is None:
+                raise ValueError(f"data.name={self.name}: give data.num_classes as well")
+            return self
+        classes = len(class_folders(split_folder(self.root, "train")))
+        class_folders(split_folder(self.root, "val"))
+        return self if self.num_classes else replace(self, num_classes=classes)
+
+
+def split_folder(root: str | None, split: str) -> Path:
+    """Return the folder of `split` ("train" or "val", or a usual synonym) below `root`."""
+    if not root or not Path(root).is_dir():
+        raise ValueError(f"data.root={root}: no such folder")
+    found = [Path(root, name) for name in SPLITS[split] if Path(root, name).is_dir()]
+    if not found:
+        raise ValueError(f"data.root={root}: has no folder {' or '.join(SPLITS[split])}")
+    return found[0]
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in `folder`, one a class, sorted."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    if not names:
+        raise ValueError(f"{folder}: empty; expected a folder of images for each class")
+    return names
+
+
+@dataclass(frozen=True)
+class RecipeSpec:
+    """How a network is trained: SGD with momentum, cosine with warm-up, EMA, label smoothing.
+
+    `lr` is meant for a batch of `lr_batch` images and scaled linearly to `batch_size`. `ema_decay`
+    is the decay per step; 0 switches the average off. The average is what is scored and deployed.
+    Source of the defaults of `conf/recipe/paper.yaml`: the paper's released arguments.
+    """
+
+    epochs: int = 8
+    batch_size: int = 64
+    lr: float = 0.2
+    lr_batch: int = 64
+    min_lr: float = 1e-5
+    warmup_epochs: float = 1.0
+    warmup_lr: float = 1e-4
+    schedule_per_step: bool = True
+    momentum: float = 0.9
+    weight_decay: float = 1e-5
+    label_smoothing: float = 0.1
+    dropout: float = 0.2
+    ema_decay: float = 0.9
+    hflip: float = 0.0
+    scale_min: float = 0.08
+    color_jitter: float = 0.0
+    auto_augment: str | None = None
+    random_erasing: float = 0.0
+    shift_px: int = 2
+    amp: bool = False
+    checkpoint_every_s: float = field(default=60.0, metadata=MACHINE)
+
+    def __post_init__(self) -> None:
+        _require_positive("recipe", self, "epochs", "batch_size", "lr", "lr_batch", "scale_min")
+        _require_positive("recipe", self, "checkpoint_every_s")
+        _require_at_least_zero("recipe", self, "min_lr", "warmup_epochs", "warmup_lr", "shift_px")
+        _require_at_least_zero("recipe", self, "momentum", "weight_decay", "color_jitter")
+        for name in ("label_smoothing", "dropout", "ema_decay", "hflip", "random_erasing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"recipe.{name}={getattr(self, name)}: must be in [0, 1]")
+        if self.warmup_epochs >= self.epochs and self.epochs > 1:
+            raise ValueError(
+                f"recipe.warmup_epochs={self.warmup_epochs}: must be fewer than"
+                f" recipe.epochs={self.epochs}"
+            )
+
+
+def _require_positive(group: str, spec: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(spec, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"{group}.{name}={value}: must be a number greater than 0")
+
+
+def _require_at_least_zero(group: str, spec: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(spec, name)
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{group}.{name}={value}: must be a number of at least 0")

@@ -1,0 +1,209 @@
+"""One variant from start to score: the road through models, deploy, latency and training.
+
+Two stages, each a job of its own and each safe to start again: `measure` builds, fuses, certifies,
+exports and times the untrained network; `train` trains, scores, certifies and exports the trained
+one. Everything heavy is imported when a stage runs, so that planning imports no torch.
+"""
+
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from repghost.latency.device import open_device
+from repghost.latency.measure import identity_of, measure
+from repghost.latency.record import Measurement
+from repghost.latency.store import Store
+from repghost.models.spec import ModelSpec
+from repghost.provenance import commit, versions
+from repghost.run import Run
+from repghost.settings import Settings
+from repghost.tracking import Tracker
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from repghost.training.engine import Trained
+
+Stage = Literal["measure", "train"]
+Say = Callable[[str], None]
+CERTIFIED_INPUTS = 16  # random ones, before training
+CERTIFIED_IMAGES = 64  # validation images, after training
+
+
+def run_stage(settings: Settings, stage: Stage, threads: int, say: Say = print) -> None:
+    """Run one stage of a variant on `threads` threads; a failure is also left in `error.txt`."""
+    run = Run(settings.outputs, settings.variant.key)
+    run.lock.acquire(wait=True)  # a twin of this job may be at work: then its result will do
+    try:
+        run.forgive()
+        run.write_config(settings.variant)
+        {"measure": _measure, "train": _train}[stage](settings, run, threads, say)
+    except Exception as error:
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        run.fail(reason, traceback.format_exc())
+        raise
+    finally:
+        run.lock.release()
+
+
+def threads_for(parallel: int) -> int:
+    """Return the threads of each of `parallel` trainings on this machine."""
+    return max(1, len(os.sched_getaffinity(0)) // parallel)
+
+
+def timed_size(settings: Settings) -> int:
+    """Return the side in pixels of the input that latency is measured on."""
+    return settings.latency.input_size or settings.data.input_size
+
+
+def latency_of(settings: Settings, run: Run, store: Store) -> Measurement | None:
+    """Return the stored latency of a variant's deployed network on the first device, if known."""
+    deployed = run.deployed(timed_size(settings))
+    if deployed is None:
+        return None
+    device = open_device(settings.latency.devices[0])
+    return store.find(identity_of(deployed["fingerprint"], settings.latency, device))
+
+
+def _measure(settings: Settings, run: Run, threads: int, say: Say) -> None:
+    """Certify the untrained network, and time it on each device that does not know it yet."""
+    import torch
+
+    torch.set_num_threads(threads)
+    fingerprint = _prepare(settings, run)
+    store = Store(settings.storage.url)
+    for name in settings.latency.devices:
+        device = open_device(name)
+        if store.find(identity_of(fingerprint, settings.latency, device)):
+            continue
+        reference = _reference(settings)
+        found = measure(run.mnn, reference, fingerprint, settings.latency, device)
+        store.add(found)
+        say(f"{found.latency_ms:.3f} ms on {name} ({found.ended})")
+
+
+def _prepare(settings: Settings, run: Run) -> str:
+    """Build, fuse, export and certify at the timed size; return the graph's fingerprint."""
+    import torch
+
+    from repghost.deploy.certificate import certify, spread_statistics
+    from repghost.deploy.export import export
+    from repghost.deploy.fingerprint import fingerprint
+    from repghost.deploy.fuse import fuse, kept_sums
+    from repghost.models.cost import count
+    from repghost.models.registry import describe
+
+    model, size = _build(settings), timed_size(settings)
+    spread = spread_statistics(model.eval(), settings.seed)
+    fused = fuse(spread)
+    shape = (settings.model.in_chs, size, size)
+    export(fused, (1, *shape), run.onnx, run.mnn)
+    generator = torch.Generator().manual_seed(settings.seed)
+    inputs = torch.randn(CERTIFIED_INPUTS, *shape, generator=generator)
+    certificate = certify(spread, fused, run.mnn, inputs)
+    cost, graph = count(model, shape), fingerprint(run.onnx)
+
+    def add(evidence: dict[str, Any]) -> None:
+        entry = {"fingerprint": graph, "params": cost.params, "macs": cost.macs}
+        evidence["deployed"][str(size)] = entry | {"certificate": certificate.as_dict()}
+        evidence["network"] = describe(settings.model)
+        evidence["not_folded"] = kept_sums(fused)
+
+    run.certify(add)
+    return graph
+
+
+def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
+    """Train, score, certify with validation images, export, and write the result."""
+    if run.result():
+        return
+    import torch
+
+    from repghost.training.data import open_source
+    from repghost.training.engine import Training, train
+
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    source = open_source(settings.data, settings.recipe, settings.seed)
+    training = Training(_build(settings), source, settings.recipe, settings.seed, device)
+    tracker = Tracker(settings.tracking, run.folder / "wandb", say)
+    tracker.start(run.key, settings.study or "single", _title(settings), settings.variant.config())
+
+    def on_epoch(record: dict[str, Any]) -> None:
+        tracker.log(record)
+        say(
+            f"epoch {record['epoch'] + 1}/{settings.recipe.epochs}"
+            f"  loss {record['train_loss']:.3f}  top-1 {record['top1']:.2f} %"
+            f"  {record['seconds']:.1f} s"
+        )
+
+    trained = train(training, run.folder, run.key, on_epoch)
+    for warning in trained.warnings:
+        say(warning)
+    images = next(batch.images for batch in source.val() if len(batch.images))
+    _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
+    result = _result(settings, run, trained, training.seconds)
+    run.finish(result | {"threads": threads, "train_device": device.type})
+    latency = latency_of(settings, run, Store(settings.storage.url))
+    tracker.finish(result | {"latency_ms": latency.latency_ms if latency else None})
+
+
+def _deploy_trained(run: Run, model: "nn.Module", images: "Tensor") -> None:
+    from repghost.deploy.certificate import certify
+    from repghost.deploy.export import export
+    from repghost.deploy.fuse import fuse
+
+    model = model.eval().float()
+    fused = fuse(model)
+    export(fused, (1, *images.shape[1:]), run.onnx, run.mnn)
+    certificate = certify(model, fused, run.mnn, images).as_dict()
+    run.certify(lambda evidence: evidence.update(trained=certificate))
+
+
+def _result(settings: Settings, run: Run, trained: "Trained", seconds: float) -> dict[str, Any]:
+    last = trained.history[-1]
+    return {
+        "key": run.key,
+        "top1": last["top1"],
+        "top5": last["top5"],
+        "epochs": last["epoch"] + 1,
+        "seconds": seconds,
+        "seed": settings.seed,
+        "skipped_images": trained.skipped,
+        "warnings": trained.warnings,
+        "commit": commit(),
+        "versions": versions(),
+    }
+
+
+def _build(settings: Settings) -> "nn.Module":
+    """Build the network with the weights that its seed gives."""
+    import torch
+
+    from repghost.models.registry import build
+
+    torch.manual_seed(settings.seed)
+    return build(settings.model, dropout=settings.recipe.dropout)
+
+
+def _reference(settings: Settings) -> Path:
+    """Return RepGhostNet 1.0x, exported once at the timed size: what latencies are paired with."""
+    from repghost.deploy.export import export
+    from repghost.deploy.fuse import fuse
+    from repghost.models.registry import build
+
+    size, chs = timed_size(settings), settings.model.in_chs
+    classes = settings.model.num_classes
+    folder = Path(settings.outputs) / "reference"
+    mnn = folder / f"repghostnet-1.0x-{chs}x{size}x{size}-{classes}.mnn"
+    if not mnn.exists():
+        model = build(ModelSpec(width=1.0, in_chs=chs, num_classes=classes)).eval()
+        export(fuse(model), (1, chs, size, size), mnn.with_suffix(".onnx"), mnn)
+    return mnn
+
+
+def _title(settings: Settings) -> str:
+    model = settings.model
+    return f"{model.name} {model.width:g}x {model.reparam} seed {settings.seed}"

@@ -1,0 +1,141 @@
+"""Writes a study's folder as a sweep leaves it: what the analysis tests read."""
+
+import csv
+import json
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+BEFORE = ("study", "key", "state")
+AFTER = (
+    *("seed", "top1", "top5", "latency_ms", "latency_low", "latency_high", "latency_ratio"),
+    *("device", "protocol", "params_m", "macs_m", "fingerprint", "epochs", "seconds", "commit"),
+    "error",
+)
+FINISHED = {
+    "state": "finished",
+    "seed": 0,
+    "top1": 98.61,
+    "top5": 100.0,
+    "latency_ms": 1.234,
+    "latency_low": 1.221,
+    "latency_high": 1.249,
+    "latency_ratio": 1.0,
+    "device": "local",
+    "protocol": "paired",
+    "params_m": 1.04,
+    "macs_m": 2.31,
+    "fingerprint": "f1ab" * 10,
+    "epochs": 8,
+    "seconds": 24.6,
+    "commit": "0123abc",
+}
+UNSCORED = dict.fromkeys(("top1", "top5", "epochs", "seconds"), "")
+UNTIMED = dict.fromkeys(("latency_ms", "latency_low", "latency_high", "latency_ratio"), "")
+
+
+def run(**columns: Any) -> dict[str, Any]:
+    """Return a finished run's row with some columns changed; keys may hold dots: **{"a.b": 1}."""
+    return FINISHED | columns
+
+
+def failed(reason: str, **columns: Any) -> dict[str, Any]:
+    """Return the row of a run that failed before it had a latency."""
+    return FINISHED | UNSCORED | UNTIMED | {"state": "failed", "error": reason} | columns
+
+
+def pruned(reason: str, **columns: Any) -> dict[str, Any]:
+    """Return the row of a run that was timed and not trained."""
+    return FINISHED | UNSCORED | {"state": "pruned", "error": reason} | columns
+
+
+def write_study(
+    outputs: Path, rows: Iterable[Mapping[str, Any]], study: str = "demo", swept: str = ""
+) -> Path:
+    """Write outputs/<study>/results.csv; `swept` names the swept columns, separated by spaces."""
+    folder = outputs / study.replace("/", "_")
+    folder.mkdir(parents=True, exist_ok=True)
+    header = [*BEFORE, *swept.split(), *AFTER]
+    with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, header, restval="")
+        writer.writeheader()
+        for n, row in enumerate(rows):
+            writer.writerow({"study": study, "key": f"{n:016x}"} | dict(row))
+    return folder
+
+
+def write_curve(outputs: Path, key: str, top1: float, epochs: int = 8) -> None:
+    """Write a run's metrics.jsonl: a curve that rises towards `top1`."""
+    folder = outputs / "runs" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    speed = 4 + zlib.crc32(key.encode()) % 200 / 100
+    for epoch in range(epochs):
+        rest = math.exp(-speed * epoch / max(epochs - 1, 1))
+        record = {"epoch": epoch, "train_loss": 0.62 + 1.9 * rest, "val_loss": 0.55 + 1.6 * rest}
+        scores = {"top1": top1 - 88 * rest, "top5": 100.0, "lr": 0.1, "seconds": 3.0}
+        lines.append(json.dumps(record | scores))
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def write_certificate(outputs: Path, key: str) -> None:
+    folder = outputs / "runs" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    stage = {"relative_error": 3.1e-07, "top1_agreement": 1.0, "tolerance": 1e-4, "passed": True}
+    text = json.dumps({"untrained": stage, "trained": stage}, indent=1)
+    (folder / "certificate.json").write_text(text)
+
+
+def write_provenance(folder: Path, **changes: Any) -> None:
+    record = {
+        "study": folder.name,
+        "command": "python launch.py -m model.reparam=bn,id,dconv",
+        "commit": "0123abc",
+        "versions": {"python": "3.11.7", "torch": "2.15.0", "timm": "1.0.31", "MNN": "3.6.1"},
+        "started": "2026-11-22T11:32:07+00:00",
+        "device_state": {"governor": "performance", "load_1min": 0.4},
+    }
+    (folder / "study.json").write_text(json.dumps(record | changes))
+
+
+def write_demo(outputs: Path) -> Path:
+    """Write what `make demo` leaves: three twins, one seed."""
+    scores = {"bn": 98.89, "id": 98.33, "dconv": 98.61}
+    rows = [
+        run(**{"model.reparam": name}, key=name * 4, top1=top1) for name, top1 in scores.items()
+    ]
+    folder = write_study(outputs, rows, "model.reparam", "model.reparam")
+    for name, top1 in scores.items():
+        write_curve(outputs, name * 4, top1)
+        write_certificate(outputs, name * 4)
+    write_provenance(folder)
+    return folder
+
+
+def write_ablation(outputs: Path) -> Path:
+    """Write a study as large sweeps are: widths x branches x seeds, twins, failures, a prune."""
+    branches = {"bn": 0.5, "id": 0.1, "dconv": 0.35, "none": -0.2}
+    rows = []
+    for width, (base, ms) in {
+        "0.5": (96.4, 1.234),
+        "1.0": (98.1, 2.51),
+        "1.5": (98.9, 4.6),
+    }.items():
+        for branch, gain in branches.items():
+            for seed in (0, 1, 2):
+                key = f"{branch}-{width}-{seed}"
+                top1 = base + gain + 0.25 * ((7 * seed + len(branch)) % 3 - 1)
+                row = run(key=key, seed=seed, top1=top1, latency_ms=ms, fingerprint=f"{width}" * 9)
+                row |= {"latency_low": ms * 0.985, "latency_high": ms * 1.02}
+                row |= {"latency_ratio": ms / 1.234, "macs_m": 2.3 * ms, "params_m": 0.9 * ms}
+                rows.append(row | {"model.reparam": branch, "model.width": width})
+                write_curve(outputs, key, top1)
+    rows[-1] |= UNSCORED | {"state": "failed", "error": "loss is NaN at epoch 3, step 41"}
+    slow = {"model.reparam": "bn", "model.width": "3.0", "latency_ms": 15.2}
+    slow |= {"latency_low": 15.0, "latency_high": 15.5, "fingerprint": "3" * 40}
+    rows.append(pruned("latency 15.20 ms is over latency.max_ms=10", **slow))
+    folder = write_study(outputs, rows, "width-by-branch", "model.reparam model.width")
+    write_provenance(folder)
+    return folder

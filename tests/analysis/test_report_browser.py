@@ -1,0 +1,181 @@
+"""Opens reports in a real headless Chromium; tests/services/chromium.sh installs it."""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import studies
+
+from analysis.report import write_report
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+POINTS = "document.querySelectorAll('#tradeoff .scatterlayer .points path.point').length"
+HOSTILE = (
+    "</script><script>window.broken=1</script><img src=x onerror='window.broken=1'>"
+    "<a href='javascript:window.broken=1'>a</a> &lt;i&gt; %{x}"
+)
+
+pytestmark = pytest.mark.browser
+
+
+def missing() -> str:
+    if not CHROMIUM.exists():
+        return f"{CHROMIUM} is missing: run sh tests/services/chromium.sh"
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is missing: pip install playwright"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    if reason := missing():
+        required = os.environ.get("REPGHOST_REQUIRE_SERVICES") == "1"
+        (pytest.fail if required else pytest.skip)(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def opened(browser, path: Path, expected: str = "nothing", **options):
+    """Open a report without network; leaving it fails on a console message or foreign request.
+
+    Messages that hold `expected` are what the test provokes.
+    """
+    problems: list[str] = []
+    context = browser.new_context(offline=True, **options)
+    page = context.new_page()
+    page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+
+    def seen(request) -> None:
+        if request.url != path.as_uri() and not request.url.startswith(("data:", "blob:")):
+            problems.append(f"request: {request.url}")
+
+    page.on("request", seen)
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready]", state="attached")
+    yield page
+    context.close()
+    assert [problem for problem in problems if expected not in problem] == []
+
+
+def hover_text(page) -> str:
+    """Return what pointing at the first point shows."""
+    point = page.locator("#tradeoff path.point").first
+    point.scroll_into_view_if_needed()
+    box = point.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    return page.locator("#tradeoff .hovertext").first.text_content(timeout=5000)
+
+
+def test_a_large_study_is_drawn_with_a_point_a_variant(browser, tmp_path):
+    with opened(browser, write_report(studies.write_ablation(tmp_path))) as page:
+        assert page.evaluate(POINTS) == 12
+        assert page.locator("#tradeoff .errorbar").count() == 12
+        assert page.locator("table tbody tr").count() == 13
+        assert page.locator("#top1 .scatterlayer .trace").count() == 36
+        assert page.locator("#loss .scatterlayer .trace").count() == 72
+        assert "bn width=1.5" in page.locator("#tradeoff .annotation-text").all_text_contents()
+
+
+def test_hovering_a_point_shows_its_numbers(browser, tmp_path):
+    with opened(browser, write_report(studies.write_demo(tmp_path))) as page:
+        text = hover_text(page)
+        for part in ("bn", "98.89", "1.234 [1.221, 1.249]", "1 seed: no interval", "same graph as"):
+            assert part in text
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_its_width_and_no_label_covers_another(browser, tmp_path, width):
+    path = write_report(studies.write_ablation(tmp_path))
+    with opened(browser, path, viewport={"width": width, "height": 900}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        texts = page.locator("#tradeoff .annotation-text")
+        boxes = [texts.nth(i).bounding_box() for i in range(texts.count())]
+        assert len(boxes) >= 3
+        assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if overlap(a, b)]
+
+
+def overlap(a, b) -> bool:
+    beside = a["x"] + a["width"] <= b["x"] + 1 or b["x"] + b["width"] <= a["x"] + 1
+    above = a["y"] + a["height"] <= b["y"] + 1 or b["y"] + b["height"] <= a["y"] + 1
+    return not (beside or above)
+
+
+def test_hostile_text_is_shown_and_does_nothing(browser, tmp_path):
+    rows = [
+        studies.run(**{"model.reparam": HOSTILE}, key="k", device=HOSTILE),
+        studies.run(**{"model.reparam": "bn"}, top1=97.0, device=HOSTILE),
+        studies.failed(HOSTILE, **{"model.reparam": "id"}),
+    ]
+    folder = studies.write_study(tmp_path, rows, HOSTILE, "model.reparam")
+    studies.write_provenance(folder, command=HOSTILE)
+    studies.write_curve(tmp_path, "k", 98.0)
+    with opened(browser, write_report(folder)) as page:
+        assert page.evaluate(POINTS) == 2
+        assert page.locator("h1").inner_text() == HOSTILE
+        assert "&lt;i&gt; %{x}" in hover_text(page)
+        assert page.locator("#tradeoff a, main img, main a[href^=javascript]").count() == 0
+        assert page.evaluate("window.broken") is None
+
+
+def test_the_policy_stops_a_script_that_would_slip_in(browser, tmp_path):
+    path = write_report(studies.write_demo(tmp_path))
+    code = """() => {
+        const script = document.createElement("script");
+        script.textContent = "window.broken = 1";
+        document.body.append(script);
+    }"""
+    with opened(browser, path, expected="Content Security Policy") as page:
+        page.evaluate(code)
+        assert page.evaluate("window.broken") is None
+
+
+def test_colours_follow_dark_mode_and_print_is_light(browser, tmp_path):
+    path = write_report(studies.write_demo(tmp_path))
+    fill = "getComputedStyle(document.querySelector('#tradeoff path.point')).fill"
+    with opened(browser, path, color_scheme="dark") as page:
+        dark = page.evaluate(fill)
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        printed = page.evaluate(fill)
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.evaluate(fill) == dark
+        page.emulate_media(color_scheme="light")
+        drawn_light = page.locator(f"#tradeoff path.point[style*='fill: {printed}']")
+        drawn_light.first.wait_for(timeout=10_000)
+        assert printed != dark
+
+
+@pytest.mark.parametrize("rows", [1, 0], ids=["one row", "all failed"])
+def test_a_report_of_little_opens(browser, tmp_path, rows):
+    bad = studies.failed("no memory", **{"model.reparam": "id"})
+    written = [studies.run(**{"model.reparam": "bn"})] if rows else [bad]
+    folder = studies.write_study(tmp_path, written, swept="model.reparam")
+    with opened(browser, write_report(folder)) as page:
+        assert page.evaluate(POINTS) == rows
+
+
+def test_variants_at_one_point_stay_tellable_apart(browser, tmp_path):
+    names = ("bn", "id", "dconv")
+    rows = [studies.run(**{"model.reparam": name}) for name in names]
+    folder = studies.write_study(tmp_path, rows, swept="model.reparam")
+    with opened(browser, write_report(folder)) as page:
+        points = page.locator("#tradeoff path.point")
+        widths = {round(points.nth(i).bounding_box()["width"]) for i in range(3)}
+        assert len(widths) == 3
+        assert page.locator("#tradeoff .annotation-text").text_content() == "bn, dconv, id"

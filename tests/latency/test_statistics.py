@@ -1,0 +1,86 @@
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from repghost.latency.statistics import (
+    Interval,
+    mean_interval,
+    median_interval,
+    resampled_medians,
+)
+
+Array = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, int], Array]
+
+SKEWED: Draw = lambda rng, n: rng.lognormal(sigma=0.5, size=n)  # noqa: E731
+NORMAL: Draw = lambda rng, n: rng.normal(loc=1.0, size=n)  # noqa: E731
+
+
+def coverage(interval_of: Callable[..., Interval], draw: Draw, n: int, true: float) -> float:
+    """Return the share of 500 seeded experiments whose interval holds the true value."""
+    rng = np.random.default_rng(0)
+    intervals = [interval_of(draw(rng, n), rng) for _ in range(500)]
+    return sum(interval.low <= true <= interval.high for interval in intervals) / 500
+
+
+@pytest.mark.parametrize(("draw", "true"), [(SKEWED, 1.0), (NORMAL, 1.0)])
+@pytest.mark.parametrize("n", [30, 31, 100])
+def test_the_interval_of_the_median_holds_it_in_95_of_100_cases(
+    draw: Draw, true: float, n: int
+) -> None:
+    assert 0.92 <= coverage(median_interval, draw, n, true) <= 0.98
+
+
+def test_the_interval_of_the_mean_holds_it_in_95_of_100_cases() -> None:
+    assert 0.92 <= coverage(mean_interval, NORMAL, 100, 1.0) <= 0.98
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 30, 31])
+def test_drawn_medians_are_distributed_as_those_of_real_resamples(n: int) -> None:
+    rng = np.random.default_rng(n)
+    samples = rng.lognormal(size=n)
+    real = np.median(samples[rng.integers(n, size=(20_000, n))], axis=1)
+    drawn = resampled_medians(samples, 20_000, rng)
+    levels = np.unique(real)
+    shares = [np.searchsorted(np.sort(x), levels, side="right") / 20_000 for x in (real, drawn)]
+    assert np.abs(shares[0] - shares[1]).max() < 0.02
+
+
+def test_an_interval_narrows_with_the_root_of_the_number_of_samples() -> None:
+    rng = np.random.default_rng(0)
+    few, many = (median_interval(rng.normal(size=n), rng) for n in (100, 10_000))
+    assert 0.05 < many.half_width / few.half_width < 0.2
+
+
+def test_one_sample_and_equal_samples_give_an_interval_without_width() -> None:
+    rng = np.random.default_rng(0)
+    assert median_interval(np.array([3.0]), rng) == Interval(3.0, 3.0, 3.0)
+    assert mean_interval(np.full(10, 2.5), rng) == Interval(2.5, 2.5, 2.5)
+
+
+def test_the_median_ignores_an_outlier_that_moves_the_mean() -> None:
+    samples = np.array([1.0] * 60 + [1000.0])
+    rng = np.random.default_rng(0)
+    assert median_interval(samples, rng) == Interval(1.0, 1.0, 1.0)
+    assert mean_interval(samples, rng).high > 10
+
+
+@pytest.mark.parametrize("samples", [[], [1.0, float("nan")], [float("inf")]])
+def test_no_samples_and_samples_that_are_not_finite_are_errors(samples: list[float]) -> None:
+    for interval_of in (median_interval, mean_interval):
+        with pytest.raises(ValueError, match="finite samples"):
+            interval_of(np.array(samples), np.random.default_rng(0))
+
+
+def test_an_interval_of_300_samples_is_computed_without_a_wait() -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=300)
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        median_interval(samples, rng)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.02

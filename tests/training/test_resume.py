@@ -1,0 +1,121 @@
+"""A run killed at any moment and started again ends with the same weights, bit for bit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from repghost.models.registry import build
+from repghost.models.spec import ModelSpec
+from repghost.training.data import Batch, open_source
+from repghost.training.engine import Training, TrainingDiverged, train
+from repghost.training.spec import DataSpec, RecipeSpec
+
+RECIPE = RecipeSpec(
+    epochs=2, batch_size=256, warmup_epochs=0.5, hflip=0.5, random_erasing=0.5, scale_min=0.5
+)
+DATA = DataSpec()
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in the engine may catch it."""
+
+
+class Fuse:
+    """A source that dies at one batch, counted over the whole run."""
+
+    def __init__(self, source, dies_at: int) -> None:
+        self._source, self._left, self.steps = source, dies_at, source.steps
+
+    def train(self, epoch: int, start: int) -> Iterator[Batch]:
+        for batch in self._source.train(epoch, start):
+            if self._left == 0:
+                raise Killed
+            self._left -= 1
+            yield batch
+
+    def val(self) -> Iterator[Batch]:
+        return self._source.val()
+
+
+def start(recipe: RecipeSpec = RECIPE, dies_at: int | None = None) -> Training:
+    torch.manual_seed(3)
+    model = build(ModelSpec(width=0.1, num_classes=10), dropout=recipe.dropout)
+    source = open_source(DATA, recipe, seed=3)
+    source = source if dies_at is None else Fuse(source, dies_at)
+    return Training(model, source, recipe, 3, torch.device("cpu"))
+
+
+def finish(training: Training, folder: Path):
+    return train(training, folder, "key", lambda record: None)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return finish(start(), tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.mark.parametrize("dies_at", [0, 2, 5, 7])
+def test_killed_run_goes_on_to_the_same_weights_bit_for_bit(dies_at, undisturbed, tmp_path):
+    every_step = RecipeSpec(**{**RECIPE.__dict__, "checkpoint_every_s": 1e-9})
+    with pytest.raises(Killed):
+        finish(start(every_step, dies_at), tmp_path)
+    resumed = finish(start(every_step), tmp_path)
+    for name, tensor in undisturbed.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    lasting = [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history]
+    assert lasting == [
+        {k: v for k, v in row.items() if k != "seconds"} for row in undisturbed.history
+    ]
+
+
+def test_metrics_hold_each_epoch_once_after_a_kill_between_record_and_checkpoint(tmp_path):
+    finish(start(), tmp_path)
+    metrics = tmp_path / "metrics.jsonl"
+    lines = metrics.read_text().splitlines()
+    metrics.write_text(lines[0] + "\n" + lines[1] + "\n" + lines[1] + '\n{"epoch": 1, "tr')
+    finish(start(), tmp_path)
+    assert metrics.read_text().splitlines() == lines
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(undisturbed, tmp_path):
+    finish(start(), tmp_path)
+    last = tmp_path / "checkpoint.pt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 0xFF  # one byte of a tensor: torch.load would not notice
+    last.write_bytes(content)
+    resumed = finish(start(), tmp_path)
+    assert any("checkpoint.pt is damaged" in warning for warning in resumed.warnings)
+    for name, tensor in undisturbed.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
+def test_checkpoints_that_are_rubbish_start_the_run_anew_and_say_so(undisturbed, tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"rubbish")
+    (tmp_path / "checkpoint.prev.pt").write_bytes(b"")
+    resumed = finish(start(), tmp_path)
+    assert len(resumed.warnings) == 2
+    assert resumed.history[-1]["top1"] == undisturbed.history[-1]["top1"]
+
+
+def test_nan_loss_fails_with_epoch_and_step(tmp_path):
+    training = start(RecipeSpec(**{**RECIPE.__dict__, "lr": 1e30, "warmup_epochs": 0}))
+    with pytest.raises(TrainingDiverged, match=r"loss is (nan|inf) at epoch 0, step \d+"):
+        finish(training, tmp_path)
+
+
+def test_a_full_disk_fails_the_save_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    finish(start(), tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def full(state, path):
+        Path(path).write_bytes(b"half of it")
+        raise OSError(28, "No space left on device", str(path))
+
+    longer = start(RecipeSpec(**{**RECIPE.__dict__, "epochs": 3}))
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        finish(longer, tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not list(tmp_path.glob("*.tmp"))
