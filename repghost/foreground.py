@@ -5,7 +5,7 @@ from rich.console import Console
 from repghost.latency.store import Store
 from repghost.run import Run
 from repghost.settings import Settings
-from repghost.trial import Say, latency_of, run_stage, threads_for
+from repghost.trial import Say, latency_of, run_stage, share_cores, threads_for
 
 
 def run_one(settings: Settings) -> int:
@@ -13,6 +13,7 @@ def run_one(settings: Settings) -> int:
     console = Console(highlight=False)
     run = Run(settings.outputs, settings.variant.key)
     store = Store(settings.storage.url)
+    share_cores()
     threads = threads_for(settings.parallel)
     console.print(f"run {run.key} in {run.folder}", soft_wrap=True)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,13 @@ class Run:
         """Return the evidence gathered so far; `deployed` has one entry for each input size."""
         return read_json(self._certificate) or {"key": self.key, "deployed": {}}
 
-    def certify(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Let `change` add to the evidence in `certificate.json`."""
-        evidence = self.certificate()
-        change(evidence)
-        write_json(self._certificate, evidence)
+    def add_evidence(self, **evidence: Any) -> None:
+        """Add named pieces of evidence to `certificate.json`."""
+        write_json(self._certificate, self.certificate() | evidence)
+
+    def add_deployed(self, size: int, graph: dict[str, Any]) -> None:
+        """Note fingerprint and cost of a certified network at input side `size`."""
+        self.add_evidence(deployed=self.certificate()["deployed"] | {str(size): graph})
 
     def deployed(self, size: int) -> dict[str, Any] | None:
         """Return fingerprint and cost of the deployed network at input side `size`, if known."""
@@ -67,6 +69,11 @@ class Run:
         line = " ".join(reason.split()) or "failed without a message"
         with contextlib.suppress(OSError):
             write_text(self._error, f"{line}\n\n{trace}")
+
+    def tidy(self) -> None:
+        """Remove the drafts of files that a kill left behind; the caller holds the lock."""
+        for draft in self.folder.glob(".*"):
+            shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
 
     def forgive(self) -> None:
         """Remove the reason of an earlier failure, before another try."""

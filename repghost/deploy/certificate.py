@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from repghost.deploy.runtime import MnnNetwork
 
-# Relative error against the training form. Measured, as the worst of 54 spread networks (widths 0.3
+# Relative error against the training form. Measured, as the worst of 60 spread networks (widths 0.3
 # to 2.0, all branches and ReLU positions, 32 and 224 pixels): 6.3e-6 fused, 5.9e-6 MNN; trained on
-# digits: 1.5e-6. A dropped bias gives 1e-2 and more.
+# digits: 1.5e-6. Any one of 95 biases dropped gives 3.1e-4 or more (0.5x at 32, 1.0x at 224).
 TOLERANCE = 1e-4
 
 
@@ -177,8 +177,9 @@ def _spread_hook(generator: torch.Generator) -> Callable[[nn.Module, tuple[Tenso
         noise = torch.randn(len(mean), generator=generator).to(mean)
         norm.running_mean.copy_(mean + 0.3 * noise * var.sqrt())
         norm.running_var.copy_(var * _uniform(mean, 0.5, 2.0, generator))
-        norm.weight.copy_(_uniform(mean, 0.5, 1.5, generator))
-        norm.bias.copy_(0.3 * torch.randn(len(mean), generator=generator).to(mean))
+        if norm.affine:
+            norm.weight.copy_(_uniform(mean, 0.5, 1.5, generator))
+            norm.bias.copy_(0.3 * torch.randn(len(mean), generator=generator).to(mean))
 
     return spread
 

@@ -60,6 +60,7 @@ class Sweep:
         self._store = Store(base.storage.url)
         self._ledger = Ledger(folder, self._study, base)
         self._results = folder / "results.csv"
+        self._lines: dict[str, Line] = {}
 
     def run(self) -> int:
         """Drive the missing variants, then print the table; 1 if a variant failed, else 0."""
@@ -112,29 +113,14 @@ class Sweep:
         self._write({})
 
     def _show(self, running: dict[Ticket, Job]) -> None:
+        """Draw the board; only what is running or has changed is read again."""
         doing = {ticket.key: DOING[job.stage] for ticket, job in running.items()}
-        self._board.show([self._line(ticket, doing) for ticket in self._tickets])
-
-    def _line(self, ticket: Ticket, doing: dict[str, str]) -> Line:
-        run = Run(ticket.settings.outputs, ticket.key)
-        latency = latency_of(ticket.settings, run, self._store)
-        history, epochs = run.history(), ticket.settings.recipe.epochs
-        last = history[-1] if history else {}
-        state = doing.get(ticket.key, "waiting") if ticket.state == "running" else ticket.state
-        pace = sum(record["seconds"] for record in history) / len(history) if history else None
-        return Line(
-            name=_name(ticket),
-            state=state,
-            epoch=len(history),
-            epochs=epochs,
-            loss=last.get("train_loss"),
-            top1=last.get("top1"),
-            latency=(latency.latency_ms, latency.latency_low, latency.latency_high)
-            if latency
-            else None,
-            left_s=(epochs - len(history)) * pace if pace and state == "training" else None,
-            reason=ticket.reason,
-        )
+        for ticket in self._tickets:
+            state = doing.get(ticket.key, "waiting") if ticket.state == "running" else ticket.state
+            seen = self._lines.get(ticket.key)
+            if seen is None or seen.state != state or ticket.key in doing:
+                self._lines[ticket.key] = _line(ticket, state, self._store)
+        self._board.show(list(self._lines.values()))
 
     def _write(self, doing: dict[str, str]) -> None:
         write_results(self._results, self._study, self._ledger.tickets(), doing, self._store)
@@ -162,6 +148,26 @@ class Sweep:
             "versions": versions(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
+
+
+def _line(ticket: Ticket, state: str, store: Store) -> Line:
+    """Read from a run's files how far it is."""
+    run = Run(ticket.settings.outputs, ticket.key)
+    found = latency_of(ticket.settings, run, store)
+    history, epochs = run.history(), ticket.settings.recipe.epochs
+    last = history[-1] if history else {}
+    pace = sum(record["seconds"] for record in history) / len(history) if history else None
+    return Line(
+        name=_name(ticket),
+        state=state,
+        epoch=len(history),
+        epochs=epochs,
+        loss=last.get("train_loss"),
+        top1=last.get("top1"),
+        latency=(found.latency_ms, found.latency_low, found.latency_high) if found else None,
+        left_s=(epochs - len(history)) * pace if pace and state == "training" else None,
+        reason=ticket.reason,
+    )
 
 
 def _name(ticket: Ticket) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from repghost.run import Run
 from repghost.sweep.study import Ticket
-from repghost.trial import Stage, run_stage, threads_for
+from repghost.trial import Stage, run_stage, share_cores, threads_for
 
 NO_LIMIT_MIN = 60 * 24 * 365  # submitit's local executor kills after 2 minutes by default
 ALMOST_NOTHING = 1 << 20  # bytes; with less free space a failed write is no surprise
@@ -38,6 +38,7 @@ class LocalJobs:
         if self._executor is None:
             import submitit
 
+            share_cores()
             self._executor = submitit.LocalExecutor(self._folder)
             gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
             self._executor.update_parameters(timeout_min=NO_LIMIT_MIN, gpus_per_node=gpus)

@@ -67,7 +67,7 @@ def parse_grid(overrides: Sequence[Override]) -> Grid:
             choices[key] = _values(override)
         else:
             raise ValueError(
-                f"{key}={override.get_value_element_as_str()}: a grid needs values to choose from;"
+                f"{override.input_line}: a grid needs values to choose from;"
                 " write a,b or choice(a,b) or range(0,3) or glob(*)"
             )
     return Grid(choices, fixed)

@@ -1,0 +1,5 @@
+"""One thread a test process: the networks here are tiny, and CI's cores are few."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,0 +1,196 @@
+"""`launch.py` as a user runs it: real processes, real kills, a network a tenth as wide."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LAUNCH = Path(__file__).parents[2] / "launch.py"
+SMALL = ("model.width=0.1", "recipe.warmup_epochs=0", "latency.max_rounds=30", "study=s")
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(LAUNCH), *arguments, *SMALL],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def launch(folder: Path, *arguments: str, code: int = 0) -> str:
+    process = start(folder, *arguments)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == code, said
+    return said
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "outputs/s/results.csv").open() as file:
+        return {row.get("model.reparam") or row["seed"]: row for row in csv.DictReader(file)}
+
+
+def epochs(folder: Path, key: str) -> list[str]:
+    return (folder / f"outputs/runs/{key}/metrics.jsonl").read_text().splitlines()
+
+
+def wait_for(condition, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def trainers(folder: Path) -> list[int]:
+    """Return the pids of the jobs that were started from `folder` and are alive."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            is_job = b"submitit.core._submit" in (entry / "cmdline").read_bytes()
+            if is_job and (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_sweep_trains_each_variant_once_and_an_added_value_runs_alone(tmp_path):
+    said = launch(tmp_path, "-m", "model.reparam=bn,id", "recipe.epochs=1", "tracking=none")
+    first = rows(tmp_path)
+    assert set(first) == {"bn", "id"}
+    assert {row["state"] for row in first.values()} == {"finished"}
+    assert len({row["fingerprint"] for row in first.values()}) == 1
+    assert len({row["latency_ms"] for row in first.values()}) == 1
+    assert "deploy to one graph" in said
+    files = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "outputs/runs").rglob("result.json")
+    }
+    launch(tmp_path, "-m", "model.reparam=bn,id,relu", "recipe.epochs=1", code=2)
+    launch(tmp_path, "-m", "model.reparam=bn,id,none", "recipe.epochs=1", "tracking=none")
+    assert set(rows(tmp_path)) == {"bn", "id", "none"}
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    assert (tmp_path / "outputs/s/report.html").stat().st_size > 1e6
+
+
+def test_a_killed_driver_is_continued_and_its_running_job_adopted(tmp_path):
+    words = ("-m", "model.reparam=bn,id", "recipe.epochs=6", "tracking=none")
+    driver = start(tmp_path, *words)
+    wait_for(lambda: list(tmp_path.glob("outputs/runs/*/checkpoint.pt")))
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    (orphan,) = trainers(tmp_path)
+    launch(tmp_path, *words)
+    finished = rows(tmp_path)
+    assert {row["state"] for row in finished.values()} == {"finished"}
+    for row in finished.values():
+        assert len(epochs(tmp_path, row["key"])) == 6
+    logs = [path.name for path in tmp_path.glob("outputs/s/jobs/*/*_log.out")]
+    assert len(logs) == 4, "two measurements and two trainings: none was started twice"
+    assert not Path(f"/proc/{orphan}").exists()
+
+
+def test_a_killed_training_is_a_row_with_its_reason_and_goes_on_from_its_checkpoint(tmp_path):
+    words = ("-m", "model.reparam=bn,id", "recipe.epochs=6", "tracking=none")
+    driver = start(tmp_path, *words)
+    wait_for(lambda: list(tmp_path.glob("outputs/runs/*/checkpoint.pt")))
+    (victim,) = trainers(tmp_path)
+    os.kill(victim, signal.SIGKILL)
+    said, _ = driver.communicate(timeout=300)
+    assert driver.returncode == 1
+    assert "killed from outside?" in said
+    states = {branch: row["state"] for branch, row in rows(tmp_path).items()}
+    assert states == {"bn": "failed", "id": "finished"}
+    before = epochs(tmp_path, rows(tmp_path)["bn"]["key"])
+    launch(tmp_path, *words)
+    row = rows(tmp_path)["bn"]
+    assert row["state"] == "finished"
+    assert epochs(tmp_path, row["key"])[: len(before)] == before
+
+
+def test_one_variant_that_fails_is_a_row_and_the_others_go_on(tmp_path):
+    words = ("-m", "recipe.lr=0.1,1e30", "recipe.epochs=1", "tracking=none", "seed=0")
+    said = launch(tmp_path, *words, code=1)
+    assert "at epoch 0, step" in said
+    with (tmp_path / "outputs/s/results.csv").open() as file:
+        by_lr = {row["recipe.lr"]: row for row in csv.DictReader(file)}
+    assert by_lr["0.1"]["state"] == "finished"
+    assert by_lr["1e+30"]["state"] == "failed"
+    assert "loss is" in by_lr["1e+30"]["error"]
+
+
+def test_a_variant_over_the_latency_budget_is_pruned_and_trained_once_the_budget_allows(tmp_path):
+    words = ("-m", "seed=0,1", "recipe.epochs=1", "tracking=none")
+    launch(tmp_path, *words, "latency.max_ms=1e-6")
+    assert {row["state"] for row in rows(tmp_path).values()} == {"pruned"}
+    assert not list(tmp_path.glob("outputs/runs/*/metrics.jsonl"))
+    launch(tmp_path, *words)
+    assert {row["state"] for row in rows(tmp_path).values()} == {"finished"}
+
+
+def test_the_second_driver_of_a_study_says_who_holds_it(tmp_path):
+    words = ("-m", "seed=0,1", "recipe.epochs=3", "tracking=none")
+    first = start(tmp_path, *words)
+    wait_for(lambda: (tmp_path / "outputs/s/study.json").exists())
+    said = launch(tmp_path, *words, code=2)
+    assert f"study s is being driven by process {first.pid}" in said
+    first.communicate(timeout=300)
+    assert first.returncode == 0
+
+
+def test_one_variant_runs_in_the_foreground_and_is_not_repeated(tmp_path):
+    said = launch(tmp_path, "recipe.epochs=2")
+    assert "epoch 2/2" in said
+    assert list(tmp_path.glob("outputs/runs/*/wandb/**/*.wandb")), "tracked offline by default"
+    again = launch(tmp_path, "recipe.epochs=2")
+    assert "epoch" not in again.split("after")[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        (
+            "model.reparam=bn+relu",
+            "model.reparam=bn+relu: allowed are none or any of bn, id, dconv",
+        ),
+        ("model.width=0", "model.width=0.0: must be a number greater than 0"),
+        ("model.ratio=-1", "model.ratio=-1.0: must be a number greater than 0"),
+        ("model.branch=bn", "unknown key model.branch; model has name, width, reparam"),
+        ("model=resnet", "Could not find 'model/resnet'"),
+        ("latency.devices=[pixel]", "latency.devices=['pixel']: name at least one of local"),
+        ("storage.url=sqlite:////proc/nowhere/x.db", "sqlite:////proc/nowhere/x.db"),
+        ("storage.url=nonsense", "nonsense"),
+        ("outputs=/proc/nowhere", "/proc/nowhere"),
+    ],
+)
+@pytest.mark.parametrize("mode", [(), ("-m", "seed=0,1")], ids=["one", "sweep"])
+def test_bad_input_is_one_clear_line(tmp_path, argument, said, mode):
+    output = launch(tmp_path, *mode, argument, code=2)
+    assert said in output
+    assert output.startswith("error: ")
+    assert len(output.strip().splitlines()) == 1
+    assert "Traceback" not in output
+
+
+def test_missing_data_is_one_clear_line(tmp_path):
+    said = launch(tmp_path, "-m", "data=folder", "data.root=nowhere", "seed=0,1", code=2)
+    assert said == "error: data.root=nowhere: no such folder\n"
+
+
+def test_help_and_a_bad_key_import_no_torch(tmp_path):
+    code = (
+        "import sys, runpy; sys.argv = ['launch.py', '--help']\n"
+        f"try: runpy.run_path({str(LAUNCH)!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'optuna' not in sys.modules, 'heavy'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "model.reparam" in done.stdout
