@@ -15,7 +15,7 @@ def complaint(error: Exception, conf: Path) -> str | None:
     """Return the line for an error that the user can mend; None for one that is ours."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full: {error.filename or error}; free some space and run it again"
-    if isinstance(error, PermissionError):
+    if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}; outputs=FOLDER writes elsewhere"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _with_suggestion(str(error), conf)

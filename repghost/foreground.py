@@ -52,4 +52,6 @@ def _say_result(run: Run, say: Say) -> None:
     assert result is not None
     scores = f"top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %"
     say(f"{scores}  after {result['epochs']} epochs, {result['seconds']:.1f} s of training")
+    for remark in run.remarks():
+        say(remark)
     say(f"result: {run.folder / 'result.json'}")

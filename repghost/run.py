@@ -52,6 +52,14 @@ class Run:
         """Return the scores of a finished run, None before."""
         return read_json(self._result)
 
+    def remarks(self) -> list[str]:
+        """Return what the user should know of a finished run: images skipped, files passed over."""
+        result = self.result() or {}
+        skipped = result.get("skipped_images", [])
+        few = ", ".join(skipped[:3]) + (", ..." if len(skipped) > 3 else "")
+        images = [f"{len(skipped)} images could not be read and were skipped: {few}"]
+        return [*result.get("warnings", []), *(images if skipped else [])]
+
     def finish(self, result: dict[str, Any]) -> None:
         """Write `result.json`: from now on the run is finished."""
         write_json(self._result, result)

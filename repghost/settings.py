@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from repghost.latency.spec import LatencySpec
+from repghost.models.registry import describe
 from repghost.models.spec import ModelSpec
 from repghost.tracking import TrackingSpec
 from repghost.training.spec import DataSpec, RecipeSpec
@@ -61,6 +62,7 @@ def settings_from(config: DictConfig) -> Settings:
     if own.data.get("num_classes", 0) is None:
         own.data.num_classes = data.num_classes
     merged = _one(Settings, own, "")
+    describe(merged.model)  # refuses a name that no network has
     return replace(merged, data=data)
 
 

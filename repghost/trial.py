@@ -5,6 +5,7 @@ exports and times the untrained network; `train` trains, scores, certifies and e
 one. Everything heavy is imported when a stage runs, so that planning imports no torch.
 """
 
+import errno
 import os
 import traceback
 from collections.abc import Callable
@@ -42,11 +43,17 @@ def run_stage(settings: Settings, stage: Stage, threads: int, say: Say = print) 
         run.write_config(settings.variant)
         {"measure": _measure, "train": _train}[stage](settings, run, threads, say)
     except Exception as error:
-        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        run.fail(reason, traceback.format_exc())
+        run.fail(_reason(error), traceback.format_exc())
         raise
     finally:
         run.lock.release()
+
+
+def _reason(error: Exception) -> str:
+    """Say a failure in a line: what the user can mend without Python's names around it."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or error.strerror})"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def share_cores() -> None:
@@ -150,8 +157,6 @@ def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
         )
 
     trained = train(training, run.folder, run.key, on_epoch)
-    for warning in trained.warnings:
-        say(warning)
     images = next(batch.images for batch in source.val() if len(batch.images))
     _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
     result = _result(settings, run, trained, training.seconds)

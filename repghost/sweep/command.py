@@ -128,8 +128,14 @@ class Sweep:
     def _close(self) -> int:
         """Write table and report, print them, and count the failures."""
         self._write({})
-        write_report(self._folder)
+        try:
+            write_report(self._folder)
+        except OSError as error:  # the table does not have to wait for a larger disk
+            self._console.print(f"no report: {error}", style="red", markup=False)
         print_summary(load(self._folder), self._console)
+        for ticket in self._tickets:
+            for remark in Run(self._base.outputs, ticket.key).remarks():
+                self._console.print(f"{_name(ticket)}: {remark}", markup=False, soft_wrap=True)
         return int(any(ticket.state == "failed" for ticket in self._tickets))
 
     def _say_twins(self, points: int) -> None:

@@ -1,6 +1,5 @@
 """Jobs on this machine: separate processes, through submitit's local executor."""
 
-import contextlib
 import shutil
 import time
 import uuid
@@ -72,7 +71,8 @@ class LocalJobs:
 
 
 def _last_line(path: Path) -> str:
-    with contextlib.suppress(OSError, IndexError):
+    try:
         lines = path.read_text(errors="replace").split("\n")
-        return next(line for line in reversed(lines) if line.strip())[:200]
-    return ""
+    except OSError:
+        return ""
+    return next((line[:200] for line in reversed(lines) if line.strip()), "")
