@@ -1,42 +1,9 @@
-"""Batches of images: the bundled digits, and the contract that every source keeps."""
+"""From the name of a data set to its batches."""
 
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
-
-import torch
-from timm.data.random_erasing import RandomErasing
-from torch import Tensor
-from torch.nn import functional
-
+from repghost.training.batches import Source
+from repghost.training.digits import Digits
+from repghost.training.folder import FolderSource
 from repghost.training.spec import DataSpec, RecipeSpec
-
-SPLIT_SEED = 0  # one split for everybody: two tables of digits are comparable
-VAL_SHARE = 360 / 1797
-
-
-@dataclass
-class Batch:
-    """Images `(N, C, H, W)`, normalised float32; class indices `(N,)`; files that were skipped."""
-
-    images: Tensor
-    targets: Tensor
-    skipped: list[str] = field(default_factory=list)
-
-
-class Source(Protocol):
-    """Training and validation batches; what comes depends on seed, epoch and step alone."""
-
-    steps: int
-
-    def train(self, epoch: int, start: int) -> Iterator[Batch]:
-        """Yield the batches of `epoch` from step `start` on."""
-        ...
-
-    def val(self) -> Iterator[Batch]:
-        """Yield every validation image once, unaugmented."""
-        ...
 
 
 def open_source(data: DataSpec, recipe: RecipeSpec, seed: int) -> Source:
@@ -45,96 +12,5 @@ def open_source(data: DataSpec, recipe: RecipeSpec, seed: int) -> Source:
     Raises:
         ValueError: the folder is missing or holds no images.
     """
-    if data.kind == "digits":
-        return Digits(data, recipe, seed)
-    from repghost.training.folder import FolderSource
-
-    return FolderSource(data, recipe, seed)
-
-
-def shuffled(count: int, seed: int, epoch: int) -> Tensor:
-    """Return a permutation of `count` indices that only (seed, epoch) decide."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, epoch)))
-
-
-def mix(*numbers: int) -> int:
-    """Return one well-spread 63-bit seed made from several numbers (splitmix64)."""
-    state = 0
-    for number in numbers:
-        state = (state ^ (number + 0x9E3779B97F4A7C15)) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        state ^= state >> 31
-    return state >> 1
-
-
-def seed_everything(*numbers: int) -> None:
-    """Seed Python's and torch's global random state from several numbers."""
-    seed = mix(*numbers)
-    random.seed(seed)
-    torch.manual_seed(seed)
-
-
-class Digits:
-    """scikit-learn's 1,797 digits, enlarged, in a fixed stratified split of 1,437 / 360."""
-
-    def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-
-        digits = load_digits()
-        train, val = train_test_split(
-            range(len(digits.target)),
-            test_size=VAL_SHARE,
-            random_state=SPLIT_SEED,
-            stratify=digits.target,
-        )
-        images = _enlarged(torch.tensor(digits.images, dtype=torch.float32), data)
-        targets = torch.tensor(digits.target, dtype=torch.long)
-        self._train = images[train], targets[train]
-        self._val = images[val], targets[val]
-        self._recipe, self._seed = recipe, seed
-        self.batch_size = min(recipe.batch_size, len(train))
-        self.steps = len(train) // self.batch_size
-
-    def train(self, epoch: int, start: int) -> Iterator[Batch]:
-        images, targets = self._train
-        order = shuffled(len(targets), self._seed, epoch)
-        for step in range(start, self.steps):
-            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            seed_everything(self._seed, epoch, step)
-            yield Batch(_augmented(images[rows], self._recipe), targets[rows])
-
-    def val(self) -> Iterator[Batch]:
-        for images, targets in zip(*(torch.split(part, 256) for part in self._val), strict=True):
-            yield Batch(images, targets)
-
-
-def _enlarged(images: Tensor, data: DataSpec) -> Tensor:
-    """(N, 8, 8) in 0..16 -> (N, in_chs, input_size, input_size), about zero mean, unit variance."""
-    size = (data.input_size, data.input_size)
-    images = functional.interpolate(images[:, None] / 16, size, mode="bilinear")
-    return ((images - 0.3) / 0.35).expand(-1, data.in_chs, -1, -1).contiguous()
-
-
-def _augmented(images: Tensor, recipe: RecipeSpec) -> Tensor:
-    """Shift, flip and erase a batch with the global random state."""
-    images = _shifted(images, recipe.shift_px) if recipe.shift_px else images
-    flip = torch.rand(len(images)) < recipe.hflip
-    images = torch.where(flip[:, None, None, None], images.flip(-1), images)
-    erase = RandomErasing(probability=recipe.random_erasing, mode="pixel", device="cpu")
-    erased: Tensor = erase(images)
-    return erased
-
-
-def _shifted(images: Tensor, most: int) -> Tensor:
-    """Move each image by up to `most` pixels each way; the border is the background."""
-    size = images.shape[-1]
-    padded = functional.pad(images, (most,) * 4, value=float(images.min()))
-    down, right = torch.randint(0, 2 * most + 1, (2, len(images)))
-    reach = torch.arange(size)
-    rows = (down[:, None] + reach)[:, None, :, None]
-    columns = (right[:, None] + reach)[:, None, None, :]
-    picked = torch.arange(len(images))[:, None, None, None]
-    channels = torch.arange(images.shape[1])[None, :, None, None]
-    return padded[picked, channels, rows, columns]
+    kinds: dict[str, type[Digits] | type[FolderSource]] = {"digits": Digits, "folder": FolderSource}
+    return kinds[data.kind](data, recipe, seed)

@@ -22,8 +22,8 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from repghost.atomic import write_text
+from repghost.training.batches import Batch, Source, seed_everything
 from repghost.training.checkpoint import Checkpoints, State
-from repghost.training.data import Batch, Source, seed_everything
 from repghost.training.evaluate import evaluate
 from repghost.training.spec import RecipeSpec
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from repghost.training.data import Batch
+from repghost.training.batches import Batch
 
 
 @dataclass
@@ -29,7 +29,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], device: torch.device) -
         ValueError: not one image could be read.
     """
     model.eval()
-    hits = torch.zeros(2)
+    hits = torch.zeros(2, dtype=torch.float64)
     loss, images, skipped = 0.0, 0, list[str]()
     for batch in batches:
         skipped += batch.skipped

@@ -14,7 +14,7 @@ from timm.data import create_dataset, create_transform
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from repghost.training.data import Batch, seed_everything, shuffled
+from repghost.training.batches import Batch, seed_everything, shuffled
 from repghost.training.spec import DataSpec, RecipeSpec, split_folder
 
 Sample = tuple[Tensor, int] | str  # the path of an image that cannot be read
@@ -22,7 +22,7 @@ Place = tuple[int, int]  # epoch, index
 
 
 class FolderSource:
-    """Training and validation batches of image files; see `data.Source`."""
+    """Training and validation batches of image files; see `batches.Source`."""
 
     def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
         train, val = _datasets(data)

@@ -78,7 +78,7 @@ class RecipeSpec:
 
     epochs: int = 8
     batch_size: int = 64
-    lr: float = 0.2
+    lr: float = 0.05
     lr_batch: int = 64
     min_lr: float = 1e-5
     warmup_epochs: float = 1.0

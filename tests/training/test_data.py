@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from repghost.training.data import Digits, mix
+from repghost.training.batches import mix
+from repghost.training.digits import Digits
 from repghost.training.spec import DataSpec, RecipeSpec
 
 RECIPE = RecipeSpec(batch_size=64, warmup_epochs=0)

@@ -8,7 +8,8 @@ import torch
 
 from repghost.models.registry import build
 from repghost.models.spec import ModelSpec
-from repghost.training.data import Batch, open_source
+from repghost.training.batches import Batch
+from repghost.training.data import open_source
 from repghost.training.engine import Training, TrainingDiverged, train
 from repghost.training.spec import DataSpec, RecipeSpec
 

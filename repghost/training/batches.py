@@ -1,0 +1,55 @@
+"""What every source of images keeps: batches that (seed, epoch, step) alone decide."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """Images `(N, C, H, W)`, normalised float32; class indices `(N,)`; files that were skipped."""
+
+    images: Tensor
+    targets: Tensor
+    skipped: list[str] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """Training and validation batches; what comes depends on seed, epoch and step alone."""
+
+    steps: int
+
+    def train(self, epoch: int, start: int) -> Iterator[Batch]:
+        """Yield the batches of `epoch` from step `start` on."""
+        ...
+
+    def val(self) -> Iterator[Batch]:
+        """Yield every validation image once, unaugmented."""
+        ...
+
+
+def shuffled(count: int, seed: int, epoch: int) -> Tensor:
+    """Return a permutation of `count` indices that only (seed, epoch) decide."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, epoch)))
+
+
+def mix(*numbers: int) -> int:
+    """Return one well-spread 63-bit seed made from several numbers (splitmix64)."""
+    state = 0
+    for number in numbers:
+        state = (state ^ (number + 0x9E3779B97F4A7C15)) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1
+
+
+def seed_everything(*numbers: int) -> None:
+    """Seed Python's and torch's global random state from several numbers."""
+    seed = mix(*numbers)
+    random.seed(seed)
+    torch.manual_seed(seed)
