@@ -16,6 +16,7 @@ from repghost.latency.device import open_device
 from repghost.latency.measure import identity_of, measure
 from repghost.latency.record import Measurement
 from repghost.latency.store import Store
+from repghost.lock import Held
 from repghost.models.spec import ModelSpec
 from repghost.provenance import commit, versions
 from repghost.run import Run
@@ -36,7 +37,7 @@ CERTIFIED_IMAGES = 64  # validation images, after training
 def run_stage(settings: Settings, stage: Stage, threads: int, say: Say = print) -> None:
     """Run one stage of a variant on `threads` threads; a failure is also left in `error.txt`."""
     run = Run(settings.outputs, settings.variant.key)
-    run.lock.acquire(wait=True)  # a twin of this job may be at work: then its result will do
+    _hold(run, say)
     try:
         run.forgive()
         run.tidy()
@@ -47,6 +48,15 @@ def run_stage(settings: Settings, stage: Stage, threads: int, say: Say = print) 
         raise
     finally:
         run.lock.release()
+
+
+def _hold(run: Run, say: Say) -> None:
+    """Take the run's lock; a twin of this job may be at work: then its result will do."""
+    try:
+        run.lock.acquire()
+    except Held as held:
+        say(f"run {run.key} is at work in {held}: waiting for it")
+        run.lock.acquire(wait=True)
 
 
 def _reason(error: Exception) -> str:

@@ -134,9 +134,19 @@ class Sweep:
             self._console.print(f"no report: {error}", style="red", markup=False)
         print_summary(load(self._folder), self._console)
         for ticket in self._tickets:
-            for remark in Run(self._base.outputs, ticket.key).remarks():
+            for remark in self._remarks(ticket):
                 self._console.print(f"{_name(ticket)}: {remark}", markup=False, soft_wrap=True)
         return int(any(ticket.state == "failed" for ticket in self._tickets))
+
+    def _remarks(self, ticket: Ticket) -> list[str]:
+        """Return what a reader of the table should know beside its numbers."""
+        run = Run(self._base.outputs, ticket.key)
+        latency = latency_of(ticket.settings, run, self._store)
+        if latency is None or latency.settled:
+            return run.remarks()
+        goal = f"{ticket.settings.latency.precision:.0%}"
+        noise = f"latency did not settle to {goal} ({latency.ended}): this machine was busy"
+        return [noise, *run.remarks()]
 
     def _say_twins(self, points: int) -> None:
         variants = len(self._ledger.asked())
