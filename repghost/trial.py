@@ -153,6 +153,8 @@ def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
 
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if settings.recipe.amp and device.type != "cuda":
+        say("recipe.amp needs a GPU: training in float32")
     source = open_source(settings.data, settings.recipe, settings.seed)
     training = Training(_build(settings), source, settings.recipe, settings.seed, device)
     tracker = Tracker(settings.tracking, run.folder / "wandb", say)

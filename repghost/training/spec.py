@@ -90,7 +90,7 @@ class RecipeSpec:
     dropout: float = 0.2
     ema_decay: float = 0.9
     hflip: float = 0.0
-    scale_min: float = 0.08
+    scale_min: float = 0.35
     color_jitter: float = 0.0
     auto_augment: str | None = None
     random_erasing: float = 0.0

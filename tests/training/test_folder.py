@@ -80,6 +80,15 @@ def test_validation_is_scored_over_every_image_that_can_be_read(folder):
     assert [name[-9:] for name in scores.skipped] == ["cat/0.jpg"]
 
 
+def test_a_data_set_by_name_is_read_through_timm(folder):
+    for broken in ("train/cat/0.jpg", "train/dog/1.jpg"):
+        (folder / broken).unlink()
+    named = DataSpec("folder", str(folder), "torch/image_folder", num_classes=2, input_size=32)
+    batches = list(open_source(named.counted(), RECIPE, 0).train(0, 0))
+    assert sum(len(batch.targets) for batch in batches) == 8
+    assert {int(target) for batch in batches for target in batch.targets} == {0, 1}
+
+
 @pytest.mark.parametrize("missing", ["", "train", "val"])
 def test_a_missing_folder_is_one_clear_line(folder, missing):
     root = folder if missing else folder / "nowhere"

@@ -1,0 +1,95 @@
+"""Every file in conf/ composes to settings, and what decides a result decides the key."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from repghost.settings import Settings, settings_from
+
+CONF = Path(__file__).parents[1] / "conf"
+CHOICES = [
+    f"{path.parent.relative_to(CONF)}={path.stem}"
+    for path in sorted(CONF.glob("*/*.yaml"))
+    if path.parent.name not in ("sweeper", "launcher")
+]
+
+
+def settings(*overrides: str) -> Settings:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return settings_from(compose("config", list(overrides)))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    for split in ("train", "val"):
+        (tmp_path / split / "cat").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes(choice, images):
+    composed = settings(choice, f"+data.root={images}" if choice == "data=folder" else "seed=0")
+    assert composed.variant.key
+
+
+def test_the_defaults_of_the_files_are_those_of_the_code():
+    composed = settings()
+    assert composed.recipe == Settings().recipe
+    assert composed.latency == Settings().latency
+    assert replace(composed.data, crop_pct=0.875) == Settings().data
+
+
+def test_the_paper_recipe_is_the_paper():
+    recipe = settings("recipe=paper").recipe
+    assert (recipe.epochs, recipe.lr, recipe.lr_batch, recipe.warmup_epochs) == (300, 0.6, 1024, 5)
+    assert (recipe.momentum, recipe.weight_decay, recipe.ema_decay) == (0.9, 1e-5, 0.9999)
+    assert (recipe.dropout, recipe.label_smoothing, recipe.random_erasing) == (0.2, 0.1, 0.2)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model.width=0.6", "model.reparam=id", "recipe.epochs=9", "seed=1", "data.input_size=64"],
+)
+def test_what_decides_a_result_changes_the_key(override):
+    assert settings(override).variant.key != settings().variant.key
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "latency.protocol=paper",
+        "outputs=elsewhere",
+        "parallel=2",
+        "tracking=none",
+        "data.workers=3",
+        "recipe.checkpoint_every_s=1",
+        "study=other",
+    ],
+)
+def test_what_does_not_decide_a_result_leaves_the_key(override):
+    assert settings(override).variant.key == settings().variant.key
+
+
+def test_classes_of_a_folder_are_those_of_its_network(images):
+    composed = settings("data=folder", f"data.root={images}")
+    assert composed.model.num_classes == composed.data.num_classes == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.name=repghostnot", "model.name=repghostnot: allowed are repghostnet"),
+        ("recipe.epochs=many", "recipe.epochs: Value 'many'"),
+        ("latency.protocol=guess", "latency.protocol=guess: allowed are paired, paper"),
+        ("tracking.kind=mlflow", "tracking.kind=mlflow: allowed are wandb, none"),
+        ("parallel=0", "parallel=0: must be"),
+        ("+model.widht=1", "Key 'widht' not in 'ModelSpec'"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_the_allowed_ones(override, said):
+    with pytest.raises(ValueError) as caught:
+        settings(override)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,129 @@
+"""One variant's two stages in this process, on a network a tenth as wide."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import repghost.deploy.fuse
+from repghost import trial
+from repghost.deploy.runtime import MnnNetwork
+from repghost.latency.spec import LatencySpec
+from repghost.models.spec import ModelSpec
+from repghost.run import Run
+from repghost.settings import Settings, StorageSpec
+from repghost.tracking import TrackingSpec
+from repghost.training.spec import RecipeSpec
+
+RECIPE = RecipeSpec(epochs=1, warmup_epochs=0, batch_size=128)
+
+
+def settings(folder: Path, **model: object) -> Settings:
+    spec = ModelSpec(**{"width": 0.1, "num_classes": 10, **model})
+    return Settings(
+        model=spec,
+        recipe=RECIPE,
+        outputs=str(folder),
+        latency=LatencySpec(max_rounds=30),
+        tracking=TrackingSpec(kind="none"),
+        storage=StorageSpec(f"sqlite:///{folder}/latency.db"),
+    )
+
+
+def run_of(chosen: Settings) -> Run:
+    return Run(chosen.outputs, chosen.variant.key)
+
+
+def certificate(chosen: Settings) -> dict:
+    return json.loads((run_of(chosen).folder / "certificate.json").read_text())
+
+
+def test_a_variant_leaves_a_scored_certified_network_that_mnn_runs(tmp_path):
+    chosen = settings(tmp_path)
+    for stage in ("measure", "train"):
+        trial.run_stage(chosen, stage, 1, say=lambda line: None)
+    run = run_of(chosen)
+    result, evidence = run.result(), certificate(chosen)
+    assert 0 <= result["top1"] <= result["top5"] <= 100
+    assert evidence["untrained"]["passed"]
+    assert evidence["trained"]["passed"]
+    assert evidence["trained"]["inputs"] == trial.CERTIFIED_IMAGES
+    assert MnnNetwork(run.mnn).input_shape == (1, 3, 32, 32)
+    names = {path.name for path in run.folder.iterdir()} - {"run.lock"}
+    assert names == {
+        "config.yaml",
+        "checkpoint.pt",
+        "metrics.jsonl",
+        "model.onnx",
+        "model.mnn",
+        "certificate.json",
+        "result.json",
+    }
+
+
+def test_variants_that_deploy_to_one_graph_are_timed_once(tmp_path, monkeypatch):
+    timed = []
+    real = trial.measure
+    monkeypatch.setattr(trial, "measure", lambda *words: timed.append(words) or real(*words))
+    for branch in ("bn", "id", "dconv+bn"):
+        trial.run_stage(settings(tmp_path, reparam=branch), "measure", 1, say=lambda line: None)
+    assert len(timed) == 1
+    trial.run_stage(settings(tmp_path, relu="both"), "measure", 1, say=lambda line: None)
+    assert len(timed) == 2
+
+
+def test_an_input_size_of_its_own_is_measured_beside_the_data_size(tmp_path):
+    small = settings(tmp_path)
+    large = replace(small, latency=replace(small.latency, input_size=64))
+    assert small.variant.key == large.variant.key
+    for chosen in (small, large):
+        trial.run_stage(chosen, "measure", 1, say=lambda line: None)
+    deployed = certificate(small)["deployed"]
+    assert set(deployed) == {"32", "64"}
+    assert deployed["32"]["fingerprint"] != deployed["64"]["fingerprint"]
+    assert deployed["64"]["macs"] > 2 * deployed["32"]["macs"]
+
+
+@pytest.mark.parametrize("stage", ["measure", "train"])
+def test_a_fusion_that_is_wrong_fails_the_run_with_the_number(tmp_path, monkeypatch, stage):
+    chosen = settings(tmp_path)
+    if stage == "train":
+        trial.run_stage(chosen, "measure", 1, say=lambda line: None)
+    real = repghost.deploy.fuse.fuse
+
+    def forgetful(model):
+        fused = real(model)
+        with torch.no_grad():
+            fused.stem[0].bias.add_(1.0)
+        return fused
+
+    monkeypatch.setattr(repghost.deploy.fuse, "fuse", forgetful)
+    with pytest.raises(ValueError, match="relative error"):
+        trial.run_stage(chosen, stage, 1, say=lambda line: None)
+    run = run_of(chosen)
+    assert "relative error" in run.error()
+    assert "tolerance is 0.0001" in run.error()
+    assert run.result() is None
+    if stage == "measure":
+        assert run.deployed(32) is None, "what is not certified is not deployed"
+
+
+def test_a_full_disk_is_named_as_the_reason(tmp_path, monkeypatch):
+    def full(state, path):
+        raise OSError(28, "No space left on device", "checkpoint")
+
+    monkeypatch.setattr(torch, "save", full)
+    chosen = settings(tmp_path)
+    with pytest.raises(OSError, match="No space"):
+        trial.run_stage(chosen, "train", 1, say=lambda line: None)
+    assert run_of(chosen).error() == "the disk is full (checkpoint)"
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
+    chosen = settings(tmp_path)
+    trial.run_stage(chosen, "train", 1, say=lambda line: None)
+    before = (run_of(chosen).folder / "metrics.jsonl").stat().st_mtime_ns
+    trial.run_stage(chosen, "train", 1, say=lambda line: None)
+    assert (run_of(chosen).folder / "metrics.jsonl").stat().st_mtime_ns == before
