@@ -23,7 +23,7 @@ class LatencySpec:
     max_ms: float | None = None
     input_size: int | None = None
     precision: float = 0.01
-    max_rounds: int = 300
+    max_rounds: int = 600
 
     def __post_init__(self) -> None:
         unknown = [device for device in self.devices if device not in DEVICES]

@@ -133,9 +133,12 @@ class Sweep:
         except OSError as error:  # the table does not have to wait for a larger disk
             self._console.print(f"no report: {error}", style="red", markup=False)
         print_summary(load(self._folder), self._console)
+        remarks: dict[str, list[str]] = {}
         for ticket in self._tickets:
             for remark in self._remarks(ticket):
-                self._console.print(f"{_name(ticket)}: {remark}", markup=False, soft_wrap=True)
+                remarks.setdefault(remark, []).append(_name(ticket))
+        for remark, names in remarks.items():
+            self._console.print(f"{', '.join(names)}: {remark}", markup=False, soft_wrap=True)
         return int(any(ticket.state == "failed" for ticket in self._tickets))
 
     def _remarks(self, ticket: Ticket) -> list[str]:
