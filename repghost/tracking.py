@@ -3,10 +3,11 @@
 import contextlib
 import netrc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 KINDS = ("wandb", "none")
 
@@ -25,7 +26,10 @@ class TrackingSpec:
 
 
 class Tracker:
-    """One W&B run. An error of W&B is said once, through `say`, and ends the tracking only."""
+    """One W&B run, closed at the end of its `with`.
+
+    An error of W&B is said once, through `say`, and ends the tracking only.
+    """
 
     def __init__(self, spec: TrackingSpec, folder: Path, say: Callable[[str], None]) -> None:
         self._spec, self._folder, self._say = spec, folder, say
@@ -59,16 +63,31 @@ class Tracker:
             if self._run:
                 self._run.log(dict(record), step=record["epoch"])
 
-    def finish(self, scores: Mapping[str, Any]) -> None:
-        """Write the final scores and close the run."""
+    def summarise(self, scores: Mapping[str, Any]) -> None:
+        """Write the final scores."""
         with self._harmless():
             if self._run:
                 self._run.summary.update(dict(scores))
-                self._run.finish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the run, as failed where something was raised."""
+        if error:
+            self.summarise({"error": f"{type(error).__name__}: {error}"})
+        with self._harmless():
+            if self._run:
+                self._run.finish(exit_code=1 if error else 0)
                 self._run = None
 
     @contextlib.contextmanager
-    def _harmless(self) -> Any:
+    def _harmless(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:

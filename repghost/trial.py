@@ -10,6 +10,7 @@ import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from repghost.latency.device import open_device
@@ -99,20 +100,23 @@ def _measure(settings: Settings, run: Run, threads: int, say: Say) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    fingerprint = _prepare(settings, run)
     store = Store(settings.storage.url)
-    for name in settings.latency.devices:
-        device = open_device(name)
-        if store.find(identity_of(fingerprint, settings.latency, device)):
-            continue
-        reference = _reference(settings)
-        found = measure(run.mnn, reference, fingerprint, settings.latency, device)
-        store.add(found)
-        say(f"{found.latency_ms:.3f} ms on {name} ({found.ended})")
+    # In a folder of its own: `model.mnn` is the trained network, which may be there already.
+    with TemporaryDirectory(dir=run.folder, prefix=".untrained-") as untrained:
+        mnn = Path(untrained) / "model.mnn"
+        fingerprint = _prepare(settings, run, mnn)
+        for name in settings.latency.devices:
+            device = open_device(name)
+            if store.find(identity_of(fingerprint, settings.latency, device)):
+                continue
+            reference = _reference(settings)
+            found = measure(mnn, reference, fingerprint, settings.latency, device)
+            store.add(found)
+            say(f"{found.latency_ms:.3f} ms on {name} ({found.ended})")
 
 
-def _prepare(settings: Settings, run: Run) -> str:
-    """Build, fuse, export and certify at the timed size; return the graph's fingerprint."""
+def _prepare(settings: Settings, run: Run, mnn: Path) -> str:
+    """Build, fuse, export to `mnn` and certify at the timed size; return the fingerprint."""
     import torch
 
     from repghost.deploy.certificate import certify, spread_statistics
@@ -122,23 +126,20 @@ def _prepare(settings: Settings, run: Run) -> str:
     from repghost.models.cost import count
     from repghost.models.registry import describe
 
-    model, size = _build(settings), timed_size(settings)
-    spread = spread_statistics(model.eval(), settings.seed)
-    fused = fuse(spread)
+    size, onnx = timed_size(settings), mnn.with_suffix(".onnx")
     shape = (settings.model.in_chs, size, size)
-    export(fused, (1, *shape), run.onnx, run.mnn)
+    model = spread_statistics(_build(settings).eval(), settings.seed)
+    fused = fuse(model)
+    export(fused, (1, *shape), onnx, mnn)
     generator = torch.Generator().manual_seed(settings.seed)
     inputs = torch.randn(CERTIFIED_INPUTS, *shape, generator=generator)
-    certificate = certify(spread, fused, run.mnn, inputs)
+    certificate = certify(model, fused, mnn, inputs)
     evidence = {"network": describe(settings.model), "not_folded": kept_sums(fused)}
     run.add_evidence(**evidence, untrained=certificate.as_dict())
     certificate.require()
-    graph, params, macs = (
-        fingerprint(run.onnx),
-        count(model, shape).params,
-        count(fused, shape).macs,
-    )
-    run.add_deployed(size, {"fingerprint": graph, "params": params, "macs": macs})
+    graph = fingerprint(onnx)
+    cost = {"params": count(model, shape).params, "macs": count(fused, shape).macs}
+    run.add_deployed(size, {"fingerprint": graph, **cost})
     return graph
 
 
@@ -157,10 +158,22 @@ def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
         say("recipe.amp needs a GPU: training in float32")
     source = open_source(settings.data, settings.recipe, settings.seed)
     training = Training(_build(settings), source, settings.recipe, settings.seed, device)
-    tracker = Tracker(settings.tracking, run.folder / "wandb", say)
-    tracker.start(run.key, settings.study or "single", _title(settings), settings.variant.config())
+    with Tracker(settings.tracking, run.folder / "wandb", say) as tracker:
+        config = settings.variant.config()
+        tracker.start(run.key, settings.study or "single", _title(settings), config)
+        trained = train(training, run.folder, run.key, _reporter(settings, tracker, say))
+        images = next(batch.images for batch in source.val() if len(batch.images))
+        _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
+        result = _result(settings, run, trained, training.seconds)
+        run.finish(result | {"threads": threads, "train_device": device.type})
+        latency = latency_of(settings, run, Store(settings.storage.url))
+        tracker.summarise(result | {"latency_ms": latency.latency_ms if latency else None})
 
-    def on_epoch(record: dict[str, Any]) -> None:
+
+def _reporter(settings: Settings, tracker: Tracker, say: Say) -> Callable[[dict[str, Any]], None]:
+    """Return what sees each epoch's record: W&B, and the user in a line."""
+
+    def report(record: dict[str, Any]) -> None:
         tracker.log(record)
         say(
             f"epoch {record['epoch'] + 1}/{settings.recipe.epochs}"
@@ -168,13 +181,7 @@ def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
             f"  {record['seconds']:.1f} s"
         )
 
-    trained = train(training, run.folder, run.key, on_epoch)
-    images = next(batch.images for batch in source.val() if len(batch.images))
-    _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
-    result = _result(settings, run, trained, training.seconds)
-    run.finish(result | {"threads": threads, "train_device": device.type})
-    latency = latency_of(settings, run, Store(settings.storage.url))
-    tracker.finish(result | {"latency_ms": latency.latency_ms if latency else None})
+    return report
 
 
 def _deploy_trained(run: Run, model: "nn.Module", images: "Tensor") -> None:

@@ -127,3 +127,21 @@ def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     before = (run_of(chosen).folder / "metrics.jsonl").stat().st_mtime_ns
     trial.run_stage(chosen, "train", 1, say=lambda line: None)
     assert (run_of(chosen).folder / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_measuring_a_trained_variant_anew_leaves_its_trained_network(tmp_path):
+    chosen = settings(tmp_path)
+    for stage in ("measure", "train"):
+        trial.run_stage(chosen, stage, 1, say=lambda line: None)
+    trained = run_of(chosen).mnn.read_bytes()
+    paper = replace(chosen, latency=replace(chosen.latency, protocol="paper"))
+    trial.run_stage(paper, "measure", 1, say=lambda line: None)
+    assert run_of(chosen).mnn.read_bytes() == trained
+
+
+def test_a_run_that_fails_is_tracked_too(tmp_path):
+    recipe = replace(RECIPE, lr=1e30)
+    chosen = replace(settings(tmp_path), recipe=recipe, tracking=TrackingSpec(kind="wandb"))
+    with pytest.raises(ValueError, match="loss is"):
+        trial.run_stage(chosen, "train", 1, say=lambda line: None)
+    assert list(run_of(chosen).folder.glob("wandb/**/*.wandb"))

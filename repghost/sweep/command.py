@@ -138,7 +138,8 @@ class Sweep:
             for remark in self._remarks(ticket):
                 remarks.setdefault(remark, []).append(_name(ticket))
         for remark, names in remarks.items():
-            self._console.print(f"{', '.join(names)}: {remark}", markup=False, soft_wrap=True)
+            who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
+            self._console.print(f"{who}: {remark}", markup=False, soft_wrap=True)
         return int(any(ticket.state == "failed" for ticket in self._tickets))
 
     def _remarks(self, ticket: Ticket) -> list[str]:
@@ -148,7 +149,10 @@ class Sweep:
         if latency is None or latency.settled:
             return run.remarks()
         goal = f"{ticket.settings.latency.precision:.0%}"
-        noise = f"latency did not settle to {goal} ({latency.ended}): this machine was busy"
+        noise = (
+            f"latency did not settle to {goal} ({latency.ended});"
+            " a quieter machine or more latency.max_rounds would help"
+        )
         return [noise, *run.remarks()]
 
     def _say_twins(self, points: int) -> None:

@@ -1,8 +1,11 @@
 """Jobs on this machine: separate processes, through submitit's local executor."""
 
+import contextlib
+import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +45,8 @@ class LocalJobs:
             gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
             self._executor.update_parameters(timeout_min=NO_LIMIT_MIN, gpus_per_node=gpus)
         Run(ticket.settings.outputs, ticket.key).forgive()
-        handle = self._executor.submit(run_stage, ticket.settings, stage, self._threads)
+        with _stderr_into(self._folder / "controllers.log"):
+            handle = self._executor.submit(run_stage, ticket.settings, stage, self._threads)
         return Job(stage, handle)
 
     def adopt(self, ticket: Ticket) -> Job | None:
@@ -68,6 +72,19 @@ class LocalJobs:
         last = _last_line(Path(job.handle.paths.stderr)) if job.handle else ""
         where = f"; its last words: {last}" if last else ""
         return f"the {job.stage} process ended without a result, killed from outside?{where}"
+
+
+@contextlib.contextmanager
+def _stderr_into(path: Path) -> Iterator[None]:
+    """Let processes started meanwhile write to `path`: on Ctrl-C submitit's own complain."""
+    saved = os.dup(2)
+    try:
+        with path.open("ab") as log:
+            os.dup2(log.fileno(), 2)
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _last_line(path: Path) -> str:
