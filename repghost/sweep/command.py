@@ -61,6 +61,7 @@ class Sweep:
         self._ledger = Ledger(folder, self._study, base)
         self._results = folder / "results.csv"
         self._lines: dict[str, Line] = {}
+        self._doing: dict[str, str] = {}  # what is being done to whom, by key
 
     def run(self) -> int:
         """Drive the missing variants, then print the table; 1 if a variant failed, else 0."""
@@ -110,11 +111,11 @@ class Sweep:
     def _tell(self, ticket: Ticket, outcome: Outcome) -> None:
         self._ledger.tell(ticket, outcome)
         self._tickets = self._ledger.asked()
-        self._write({})
+        self._write()
 
     def _show(self, running: dict[Ticket, Job]) -> None:
         """Draw the board; only what is running or has changed is read again."""
-        doing = {ticket.key: DOING[job.stage] for ticket, job in running.items()}
+        self._doing = doing = {t.key: DOING[job.stage] for t, job in running.items()}
         for ticket in self._tickets:
             state = doing.get(ticket.key, "waiting") if ticket.state == "running" else ticket.state
             seen = self._lines.get(ticket.key)
@@ -122,12 +123,13 @@ class Sweep:
                 self._lines[ticket.key] = _line(ticket, state, self._store)
         self._board.show(list(self._lines.values()))
 
-    def _write(self, doing: dict[str, str]) -> None:
-        write_results(self._results, self._study, self._ledger.tickets(), doing, self._store)
+    def _write(self) -> None:
+        tickets = self._ledger.tickets()
+        write_results(self._results, self._study, tickets, self._doing, self._store)
 
     def _close(self) -> int:
         """Write table and report, print them, and count the failures."""
-        self._write({})
+        self._write()
         try:
             write_report(self._folder)
         except OSError as error:  # the table does not have to wait for a larger disk
