@@ -113,6 +113,10 @@ def _measure(settings: Settings, run: Run, threads: int, say: Say) -> None:
             found = measure(mnn, reference, fingerprint, settings.latency, device)
             store.add(found)
             say(f"{found.latency_ms:.3f} ms on {name} ({found.ended})")
+    latency, limit = latency_of(settings, run, store), settings.latency.max_ms
+    if latency and limit is not None and latency.latency_ms > limit:
+        with _tracker(settings, run, say) as tracker:  # it goes no further: log it here
+            tracker.summarise({"state": "pruned", "latency_ms": latency.latency_ms})
 
 
 def _prepare(settings: Settings, run: Run, mnn: Path) -> str:
@@ -158,9 +162,7 @@ def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
         say("recipe.amp needs a GPU: training in float32")
     source = open_source(settings.data, settings.recipe, settings.seed)
     training = Training(_build(settings), source, settings.recipe, settings.seed, device)
-    with Tracker(settings.tracking, run.folder / "wandb", say) as tracker:
-        config = settings.variant.config()
-        tracker.start(run.key, settings.study or "single", _title(settings), config)
+    with _tracker(settings, run, say) as tracker:
         trained = train(training, run.folder, run.key, _reporter(settings, tracker, say))
         images = next(batch.images for batch in source.val() if len(batch.images))
         _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
@@ -168,6 +170,14 @@ def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
         run.finish(result | {"threads": threads, "train_device": device.type})
         latency = latency_of(settings, run, Store(settings.storage.url))
         tracker.summarise(result | {"latency_ms": latency.latency_ms if latency else None})
+
+
+def _tracker(settings: Settings, run: Run, say: Say) -> Tracker:
+    """Return the variant's W&B run, started; one that is continued has the same id."""
+    tracker = Tracker(settings.tracking, run.folder / "wandb", say)
+    config = settings.variant.config()
+    tracker.start(run.key, settings.study or "single", _title(settings), config)
+    return tracker
 
 
 def _reporter(settings: Settings, tracker: Tracker, say: Say) -> Callable[[dict[str, Any]], None]:

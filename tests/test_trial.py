@@ -145,3 +145,13 @@ def test_a_run_that_fails_is_tracked_too(tmp_path):
     with pytest.raises(ValueError, match="loss is"):
         trial.run_stage(chosen, "train", 1, say=lambda line: None)
     assert list(run_of(chosen).folder.glob("wandb/**/*.wandb"))
+
+
+def test_a_variant_over_the_latency_budget_is_tracked_too(tmp_path):
+    slow = replace(settings(tmp_path), tracking=TrackingSpec(kind="wandb"))
+    within = replace(slow, latency=replace(slow.latency, max_ms=1e6))
+    trial.run_stage(within, "measure", 1, say=lambda line: None)
+    assert not list(run_of(slow).folder.glob("wandb/**/*.wandb"))
+    over = replace(slow, latency=replace(slow.latency, max_ms=1e-6))
+    trial.run_stage(over, "measure", 1, say=lambda line: None)
+    assert list(run_of(slow).folder.glob("wandb/**/*.wandb"))

@@ -53,7 +53,7 @@ def test_a_correct_network_passes_with_room(deployed):
 @pytest.mark.parametrize("knobs", [{"relu": "both"}, {"se": False, "shortcut": False}])
 def test_ablations_pass(tmp_path, knobs):
     variant = Deployed(tmp_path, **knobs)
-    certify(variant.model, variant.fused, variant.mnn, noise(4)).require()
+    assert certify(variant.model, variant.fused, variant.mnn, noise(4)).require().passed
 
 
 @pytest.mark.parametrize("n", [1, 4, 6])
