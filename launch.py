@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 CONF = Path(__file__).resolve().parent / "conf"
@@ -18,16 +19,22 @@ def main(config: DictConfig) -> None:
     from repghost.settings import settings_from
 
     try:
+        _refuse_sweep(HydraConfig.get().sweeper)
         sys.exit(run_one(settings_from(config)))
     except Exception as error:  # before Hydra adds its own lines
         complain(error)
+
+
+def _refuse_sweep(sweeper: DictConfig) -> None:
+    if sweeper.params or sweeper.variants:
+        raise ValueError("this file of sweeps/ holds many variants: run it with -m")
 
 
 def complain(error: Exception) -> NoReturn:
     """Turn bad input into one clear line and exit code 2; what is our own mistake is raised."""
     from repghost.complaint import complaint
 
-    line = complaint(error, CONF)
+    line = complaint(error, CONF, sys.argv[1:])
     if line is None:
         raise error
     print(f"error: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The command line: python -m analysis show STUDY, python -m analysis report STUDY..."""
+"""The command line: python -m analysis show STUDY..., report STUDY..., paper."""
 
 import argparse
 import sys
@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NON_TERMINAL_WIDTH = 100
+PAPER_EPILOG = """\
+what measures the numbers (minutes each; nothing is trained, no images are needed):
+  python launch.py -m +sweeps=table3 data=imagenet recipe=none     --latency, Table 3
+  python launch.py -m +sweeps=table5 data=imagenet recipe=none     --latency, Table 5
+  python launch.py -m +sweeps=table7 data=imagenet recipe=none     --latency, Table 7
+  python launch.py -m +sweeps=table1                               --operators
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; what is wrong with its input is said in one line, with exit code 1."""
+    """Run one command; what is wrong with its input is said in a few words, with exit code 1."""
     asked = _parser().parse_args(arguments)
     try:
-        for name in asked.studies:
-            asked.command(study_dir(name, Path(asked.outputs)))
+        asked.command(asked)
     except (ValueError, OSError) as error:
         sys.exit(f"analysis: {error}")
 
@@ -35,7 +41,7 @@ def study_dir(name: str, outputs: Path) -> Path:
     )
 
 
-def _show(folder: Path) -> None:
+def _show(asked: argparse.Namespace) -> None:
     from rich.console import Console
 
     from analysis.results import load
@@ -44,13 +50,22 @@ def _show(folder: Path) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=NON_TERMINAL_WIDTH)
-    print_summary(load(folder), console)
+    for name in asked.studies:
+        print_summary(load(study_dir(name, Path(asked.outputs))), console)
 
 
-def _report(folder: Path) -> None:
+def _report(asked: argparse.Namespace) -> None:
     from analysis.report import write_report
 
-    print(write_report(folder))
+    for name in asked.studies:
+        print(write_report(study_dir(name, Path(asked.outputs))))
+
+
+def _paper(asked: argparse.Namespace) -> None:
+    from analysis.paper.command import Asked, paper
+
+    flags = asked.costs, asked.latency, asked.operators, asked.markdown
+    paper(Asked(*flags, device=asked.device, outputs=Path(asked.outputs)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,11 +79,36 @@ def _parser() -> argparse.ArgumentParser:
     ):
         one = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         one.add_argument("studies", metavar="STUDY", nargs="+", help="a study's folder or its name")
-        one.add_argument(
-            "--outputs", default="outputs", help="where studies lie (default: outputs)"
-        )
+        _add_outputs(one)
         one.set_defaults(command=command)
+    _add_paper(commands)
     return parser
+
+
+def _add_paper(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "print the paper's tables beside what is counted and measured here"
+    one = commands.add_parser(
+        "paper",
+        help=text,
+        description=text.capitalize() + ". Without a table: all that there is data for.",
+        epilog=PAPER_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for flag, meaning in (
+        ("--costs", "Tables 3 and 5: parameters and multiply-adds, counted anew"),
+        ("--latency", "Tables 3, 5 and 7: latencies as ratios to RepGhostNet 0.5x"),
+        ("--operators", "Table 1 and Figure 2: concatenation against add, and figure2.svg"),
+        ("--markdown", "print GitHub's Markdown, for a README"),
+    ):
+        one.add_argument(flag, action="store_true", help=meaning)
+    one.add_argument("--device", help="only devices with this in their name (default: each)")
+    _add_outputs(one)
+    one.set_defaults(command=_paper)
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    where = "where studies, runs and profiles lie (default: outputs)"
+    parser.add_argument("--outputs", default="outputs", metavar="FOLDER", help=where)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from analysis.findings import Findings
 from analysis.results import Results
-from analysis.variants import Estimate, Latency, Variant, short_names
+from analysis.texts import MISSING, latency_text, number, ratio_text, score_text
+from analysis.variants import Variant, short_names
 
 ON_FRONT = "*"
-MISSING = "-"
+DEPLOYED = "parameters of the deployed network"
 SEPARATE_KEYS = 3  # more swept keys than these share one column
 
 
@@ -25,38 +26,15 @@ class Column:
 def columns(results: Results, found: Findings) -> list[Column]:
     """Return the columns from left to right; those that would say nothing are left out."""
     return [
-        *_front_column(found),
+        *([] if found.measured_only else _front_column(found)),
         *_setting_columns(results, found),
-        *_score_columns(found),
+        *([] if found.measured_only else _score_columns(found)),
         *_latency_columns(found),
-        _column(found, "Params M", "parameters of the network", lambda v: number(v.params_m, 2)),
+        _column(found, "Params M", DEPLOYED, lambda v: number(v.params_m, 2)),
         _column(found, "MACs M", "multiply-adds", lambda v: number(v.macs_m, 1)),
         *_twin_column(found),
         *_state_column(found),
     ]
-
-
-def number(value: float | None, digits: int) -> str:
-    return MISSING if value is None else f"{value:.{digits}f}"
-
-
-def score_text(score: Estimate | None) -> str:
-    """Return "98.89", with more than one seed "98.89 ± 0.12", "-" where there is no score."""
-    if score is None:
-        return MISSING
-    spread = "" if score.std is None else f" ± {score.std:.2f}"
-    return f"{score.mean:.2f}{spread}"
-
-
-def latency_text(latency: Latency | None) -> str:
-    """Return "1.234 [1.201, 1.260]"; without an interval the median alone."""
-    if latency is None:
-        return MISSING
-    digits = 3 if latency.ms < 10 else 2 if latency.ms < 100 else 1
-    if latency.low is None or latency.high is None:
-        return number(latency.ms, digits)
-    interval = f"[{number(latency.low, digits)}, {number(latency.high, digits)}]"
-    return f"{number(latency.ms, digits)} {interval}"
 
 
 def _column(
@@ -97,15 +75,15 @@ def _latency_columns(found: Findings) -> list[Column]:
     timed = [v.latency for v in found.variants if v.latency]
     interval = any(latency.low is not None for latency in timed)
     meaning = "median in ms with its 95 % interval" if interval else "in ms, no interval"
-    places = {f"{latency.device} {latency.protocol}".strip() for latency in timed}
+    places = {latency.place for latency in timed}
     columns = [
         _column(
             *(found, "latency ms", f"{meaning} ({', '.join(sorted(places)) or 'not measured'})"),
             lambda v: latency_text(v.latency),
         ),
         _column(
-            *(found, "ratio", "latency over that of the reference network"),
-            lambda v: number(v.latency.ratio if v.latency else None, 3),
+            *(found, "ratio", "latency over that of the reference network, with its 95 % interval"),
+            lambda v: ratio_text(v.latency),
         ),
     ]
     if len(places) > 1:
@@ -114,8 +92,7 @@ def _latency_columns(found: Findings) -> list[Column]:
 
 
 def _place(variant: Variant) -> str:
-    latency = variant.latency
-    return f"{latency.device} {latency.protocol}" if latency else MISSING
+    return variant.latency.place if variant.latency else MISSING
 
 
 def _twin_column(found: Findings) -> list[Column]:
@@ -126,8 +103,9 @@ def _twin_column(found: Findings) -> list[Column]:
 
 
 def _state_column(found: Findings) -> list[Column]:
-    if all(v.state == "finished" for v in found.variants):
+    normal = "measured" if found.measured_only else "finished"
+    if all(v.state == normal for v in found.variants):
         return []
-    meaning = "what happened to runs that did not finish"
-    cells = ("" if v.state == "finished" else v.state for v in found.variants)
+    meaning = f"what became of runs that are not {normal}"
+    cells = ("" if v.state == normal else v.state for v in found.variants)
     return [Column("state", meaning, tuple(cells), numeric=False)]

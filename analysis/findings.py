@@ -5,18 +5,25 @@ from dataclasses import dataclass
 
 from analysis.pareto import pareto_front
 from analysis.results import Results, Row
+from analysis.speed import speed_words
+from analysis.texts import listed
 from analysis.variants import Variant, describe, group, short_names
-
-NAMED_AT_MOST = 8
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Variants by top-1, best first; front and twins are indices into them."""
+    """Variants by top-1, best first, then by latency; front and twins are indices into them."""
 
     variants: tuple[Variant, ...]
     front: tuple[int, ...]
     twins: tuple[tuple[int, ...], ...]
+
+    @property
+    def measured_only(self) -> bool:
+        """Whether latency and cost alone are asked for (recipe=none): nothing was trained."""
+        rows = [row for variant in self.variants for row in variant.rows]
+        trained = any(row.state in ("training", "finished") for row in rows)
+        return any(row.state == "measured" for row in rows) and not trained
 
     @property
     def placed(self) -> int:
@@ -42,23 +49,27 @@ def find(results: Results) -> Findings:
 
 
 def headline(found: Findings) -> list[str]:
-    """Return the study's outcome in sentences: front, ties, twins."""
+    """Return the study's outcome in sentences: front (without training: speed), ties, twins."""
+    if found.measured_only:
+        return [*speed_words(found.variants), *twin_words(found)]
     return [front_words(found), *tie_words(found.variants), *twin_words(found)]
 
 
-def question(results: Results) -> str:
+def question(results: Results, found: Findings) -> str:
     """Return what the study asks: study.json's own words, else made from the swept keys."""
     stated = results.provenance.get("question")
     if isinstance(stated, str) and stated.strip():
         return stated.strip()
     seeds = sorted({row.seed for row in results.rows if row.seed is not None})
-    if not results.swept and len(seeds) > 1:
-        return f"How far does top-1 move over {len(seeds)} seeds?"
-    if not results.swept:
-        return "How accurate and how fast is this network?"
     names = short_names(results.swept)
-    asked = [f"{names[key]} ({_values(results, key)})" for key in results.swept]
-    return f"Which {' and '.join(asked)} gives the best top-1 for its latency?"
+    asked = " and ".join(f"{names[key]} ({_values(results, key)})" for key in results.swept)
+    if found.measured_only:
+        return f"Which {asked} is the fastest?" if asked else "How fast is this network?"
+    if not asked and len(seeds) > 1:
+        return f"How far does top-1 move over {len(seeds)} seeds?"
+    if not asked:
+        return "How accurate and how fast is this network?"
+    return f"Which {asked} gives the best top-1 for its latency?"
 
 
 def front_words(found: Findings) -> str:
@@ -66,7 +77,7 @@ def front_words(found: Findings) -> str:
     if not found.front:
         return "No Pareto front yet: no variant has both a top-1 and a latency."
     points = [_point(found.variants[i]) for i in found.front]
-    return f"Pareto front ({len(points)} of {found.placed} variants): {_listed(points, '; ')}."
+    return f"Pareto front ({len(points)} of {found.placed} variants): {listed(points, '; ')}."
 
 
 def twin_words(found: Findings) -> list[str]:
@@ -98,7 +109,7 @@ def tie_words(variants: Sequence[Variant]) -> list[str]:
     sentences = []
     if ties:
         sentences.append(
-            f"A tie at the top: {_listed([best.label, *ties])}"
+            f"A tie at the top: {listed([best.label, *ties])}"
             " (equal means, or 95 % intervals over seeds that overlap)."
         )
     elif all(tied(best, other) is False for other in others):
@@ -124,7 +135,7 @@ def _one_seed_words(scored: Sequence[Variant]) -> list[str]:
     single = [variant.label for variant in scored if variant.top1 and variant.top1.n == 1]
     if not single:
         return []
-    who = "each variant" if len(single) == len(scored) else _listed(single)
+    who = "each variant" if len(single) == len(scored) else listed(single)
     return [f"1 seed: no interval for {who}; a small difference in top-1 may be chance."]
 
 
@@ -133,7 +144,7 @@ def _twin_sentence(twins: Sequence[Variant]) -> str:
     times = {0: "not measured yet", 1: "measured once"}.get(
         len(measured), f"measured {len(measured)} times"
     )
-    return f"{_listed([twin.label for twin in twins])} deploy to one graph: {times}."
+    return f"{listed([twin.label for twin in twins])} deploy to one graph: {times}."
 
 
 def _front(variants: Sequence[Variant]) -> tuple[int, ...]:
@@ -165,13 +176,7 @@ def _point(variant: Variant) -> str:
 
 
 def _values(results: Results, key: str) -> str:
-    return _listed(list(dict.fromkeys(row.settings[key] for row in results.rows)))
-
-
-def _listed(names: Sequence[str], separator: str = ", ") -> str:
-    more = len(names) - NAMED_AT_MOST
-    shown = [*names[:NAMED_AT_MOST], f"and {more} more"] if more > 0 else names
-    return separator.join(shown)
+    return listed(list(dict.fromkeys(row.settings[key] for row in results.rows)))
 
 
 def _letter(n: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from analysis.bars import latency_bars
 from analysis.curves import learning_curves
 from analysis.findings import Findings, find
 from analysis.markup import script_json
@@ -72,7 +73,10 @@ def plotly_js() -> str:
 
 
 def _figures(results: Results, found: Findings) -> Mapping[str, Any]:
-    figures = {"tradeoff": tradeoff(found), **learning_curves(results, found)}
+    if found.measured_only:
+        figures = {"latency": latency_bars(found)}
+    else:
+        figures = {"tradeoff": tradeoff(found), **learning_curves(results, found)}
     return {name: figure for name, figure in figures.items() if figure["data"]}
 
 

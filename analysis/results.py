@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STATES = ("waiting", "measuring", "training", "finished", "failed", "pruned")
+STATES = ("waiting", "measuring", "training", "finished", "measured", "failed", "pruned")
+ENDED = ("finished", "measured")  # as they were meant to
 NUMBERS = (
     "top1",
     "top5",
@@ -16,6 +17,8 @@ NUMBERS = (
     "latency_low",
     "latency_high",
     "latency_ratio",
+    "ratio_low",
+    "ratio_high",
     "params_m",
     "macs_m",
     "epochs",
@@ -23,11 +26,12 @@ NUMBERS = (
 )
 TEXTS = ("device", "protocol", "fingerprint", "commit", "error")
 LEADING = ("study", "key", "state")
+LATER = ("ratio_low", "ratio_high")  # columns that the first version did not have
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run. Scores in percent, latencies in ms with a 95 % interval; what is missing is None."""
+    """One run. Scores in percent, latencies in ms; intervals are 95 %; what is missing is None."""
 
     study: str
     key: str
@@ -40,6 +44,8 @@ class Row:
     latency_low: float | None
     latency_high: float | None
     latency_ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
     params_m: float | None
     macs_m: float | None
     epochs: float | None
@@ -105,7 +111,7 @@ def load(study_dir: Path) -> Results:
     rows = tuple(_row(path, line, header[1], cells, swept) for line, cells in records)
     if not rows:
         raise ValueError(f"{path}: holds a header and no runs; run the sweep first")
-    provenance = _read_object(study_dir / "study.json")
+    provenance = read_object(study_dir / "study.json")
     return Results(rows[0].study or study_dir.name, study_dir, rows, swept, provenance)
 
 
@@ -113,6 +119,11 @@ def read_curve(path: Path) -> list[Epoch]:
     """Return the epochs of a metrics.jsonl in order; [] where there is no file."""
     epochs = {epoch.epoch: epoch for epoch in _epochs(_read_if_there(path).splitlines())}
     return [epochs[number] for number in sorted(epochs)]
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, {} where there is none that can be read."""
+    return _object(_read_if_there(path))
 
 
 def _read_records(path: Path) -> list[tuple[int, list[str]]]:
@@ -135,6 +146,11 @@ def _read_records(path: Path) -> list[tuple[int, list[str]]]:
 def _swept_keys(path: Path, header: Sequence[str]) -> tuple[str, ...]:
     """Return the columns between `state` and `seed`, the header checked."""
     missing = [name for name in (*LEADING, "seed", *NUMBERS, *TEXTS) if name not in header]
+    if missing and set(missing) <= set(LATER):
+        raise ValueError(
+            f"{path}: has no column {', '.join(missing)}: an earlier version wrote it; run the"
+            " sweep's command again to write it anew (nothing is measured or trained twice)"
+        )
     if missing:
         raise ValueError(f"{path}: line 1: no column {', '.join(missing)}: not a results.csv")
     if len(set(header)) != len(header) or tuple(header[:3]) != LEADING:
@@ -173,6 +189,8 @@ def _typed_row(
         latency_low=number("latency_low"),
         latency_high=number("latency_high"),
         latency_ratio=number("latency_ratio"),
+        ratio_low=number("ratio_low"),
+        ratio_high=number("ratio_high"),
         params_m=number("params_m"),
         macs_m=number("macs_m"),
         epochs=number("epochs"),
@@ -220,10 +238,6 @@ def _finite(value: object) -> float | None:
     """Return a JSON number that can be drawn, None for anything else."""
     drawable = isinstance(value, int | float) and math.isfinite(value)
     return float(value) if drawable and isinstance(value, int | float) else None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    return _object(_read_if_there(path))
 
 
 def _object(text: str) -> dict[str, Any]:

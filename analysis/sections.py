@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
+from analysis.bars import height_px
 from analysis.columns import ON_FRONT, Column, columns
 from analysis.findings import Findings, failure_words, headline, question, run_label
 from analysis.legend import legend
 from analysis.markup import Html, facts, items, join, tag
 from analysis.results import STATES, Results, Row
+from analysis.tiles import tiles, time_words
 
 STAR = "★"
 RUNS_OPEN = 12
@@ -16,9 +18,9 @@ SHOWN_AS = {"study", "command", "commit", "versions", "started", "question"}
 def body(results: Results, found: Findings) -> Html:
     """Return everything that a reader sees, in order."""
     sections = [
-        _tiles(results, found),
+        tiles(results, found),
         tag("section", tag("h2", "What it says"), items(headline(found)), class_="says"),
-        _tradeoff(found),
+        _latencies(found) if found.measured_only else _tradeoff(found),
         _table(results, found),
         _failures(found),
         _curves(results, found),
@@ -26,60 +28,16 @@ def body(results: Results, found: Findings) -> Html:
         _provenance(results),
     ]
     footer = "Made by RepGhost Lab. This file loads nothing from the network."
-    return join([_header(results), tag("main", *sections), tag("footer", footer)])
+    return join([_header(results, found), tag("main", *sections), tag("footer", footer)])
 
 
-def _header(results: Results) -> Html:
+def _header(results: Results, found: Findings) -> Html:
     return tag(
         "header",
         tag("p", "RepGhost Lab · study", class_="eyebrow"),
         tag("h1", results.study),
-        tag("p", question(results), class_="question"),
+        tag("p", question(results, found), class_="question"),
     )
-
-
-def _tiles(results: Results, found: Findings) -> Html:
-    scored = [v for v in found.variants if v.top1]
-    timed = [v for v in found.variants if v.latency]
-    best = scored[0] if scored else None
-    fastest = min(timed, key=lambda v: v.latency.ms if v.latency else 0) if timed else None
-    done = sum(1 for row in results.rows if row.state == "finished")
-    return tag(
-        "dl",
-        _tile(
-            "Best top-1",
-            f"{best.top1.mean:.2f} %" if best and best.top1 else "-",
-            best.label if best else "no run has finished",
-        ),
-        _tile(
-            "Lowest latency",
-            f"{fastest.latency.ms:.3g} ms" if fastest and fastest.latency else "-",
-            _fastest_words(found, fastest.latency.ms if fastest and fastest.latency else None),
-        ),
-        _tile("On the front", str(len(found.front)), f"of {found.placed} variants"),
-        _tile("Runs finished", f"{done} of {len(results.rows)}", _time_words(results.rows)),
-        class_="tiles",
-    )
-
-
-def _tile(name: str, value: str, detail: str) -> Html:
-    return tag("div", tag("dt", name), tag("dd", value, tag("small", detail)))
-
-
-def _fastest_words(found: Findings, ms: float | None) -> str:
-    names = [v.label for v in found.variants if v.latency and v.latency.ms == ms]
-    if len(names) > 3:
-        return f"{names[0]} and {len(names) - 1} more"
-    return ", ".join(names) or "nothing was measured"
-
-
-def _time_words(rows: Iterable[Row]) -> str:
-    seconds = sum(row.seconds or 0.0 for row in rows)
-    if seconds < 90:
-        return f"{seconds:.0f} s in all"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min in all"
-    return f"{seconds / 3600:.1f} h in all"
 
 
 def _tradeoff(found: Findings) -> Html:
@@ -101,8 +59,21 @@ def _tradeoff(found: Findings) -> Html:
     )
 
 
-def _plot(name: str, spoken: str) -> Html:
-    return tag("div", id=name, class_="plot", role="img", aria_label=spoken)
+def _latencies(found: Findings) -> Html:
+    heading = tag("h2", "Latency")
+    if not any(v.latency for v in found.variants):
+        return tag("section", heading, tag("p", "No variant has a latency yet.", class_="note"))
+    note = (
+        "Shorter is faster. Thin bars: 95 % interval. Dotted: the reference network that each"
+        " latency is paired with. Nothing was trained here: latency and cost alone are compared."
+    )
+    plot = _plot("latency", "Bars of latency; the table below has the numbers", height_px(found))
+    return tag("section", heading, tag("p", note, class_="note"), plot)
+
+
+def _plot(name: str, spoken: str, height: int | None = None) -> Html:
+    size = {} if height is None else {"style": f"height:{height}px"}
+    return tag("div", id=name, class_="plot", role="img", aria_label=spoken, **size)
 
 
 def _table(results: Results, found: Findings) -> Html:
@@ -162,6 +133,8 @@ def _failures(found: Findings) -> Html:
 
 
 def _curves(results: Results, found: Findings) -> Html:
+    if found.measured_only:
+        return Html("")
     heading = tag("h2", "Learning curves")
     if not any(results.curve(row) for row in results.rows):
         return tag("section", heading, tag("p", "No run has recorded an epoch.", class_="note"))
@@ -182,7 +155,8 @@ def _curves(results: Results, found: Findings) -> Html:
 
 def _runs(results: Results, found: Findings) -> Html:
     rows = [row for variant in found.variants for row in variant.rows]
-    note = "Each run with its certificate: how far the deployed network is from the trained one."
+    other = "its training form" if found.measured_only else "the trained one"
+    note = f"Each run with its certificate: how far the deployed network is from {other}."
     runs = join(_run(results, row) for row in rows)
     if len(rows) > RUNS_OPEN:
         runs = tag("details", tag("summary", f"Show {len(rows)} runs"), runs)
@@ -213,7 +187,7 @@ def _provenance(results: Results) -> Html:
         ("started", _plain(known.get("started"))),
         ("versions", _plain(versions)),
         ("devices", ", ".join(_places(results.rows)) or "-"),
-        ("run time", _time_words(results.rows)),
+        ("run time", time_words(results.rows) or "-"),
         *((name, _plain(known[name])) for name in sorted(known) if name not in SHOWN_AS),
     ]
     return tag("section", tag("h2", "Provenance"), facts(pairs))

@@ -1,6 +1,7 @@
 """A study in the terminal: the table, what it says, and where the files are."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
@@ -8,9 +9,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.columns import MISSING, ON_FRONT, Column, columns
+from analysis.columns import ON_FRONT, Column, columns
 from analysis.findings import Findings, failure_words, find, headline
 from analysis.results import Results
+from analysis.texts import MISSING
 
 COMFORTABLE_WIDTH = 100  # columns of text; a wider table stands closer
 NAME_WIDTH = 12  # a longer name may be folded
@@ -20,7 +22,7 @@ STYLES = {"failed": "bold red", "pruned": "yellow"}
 def summary(results: Results) -> list[RenderableType]:
     """Return what a sweep prints at its end, top to bottom; nothing in it is read as markup."""
     found = find(results)
-    shown = columns(results, found)
+    shown = _fitted(columns(results, found))
     return [
         _table(results, found, shown),
         _legend(shown),
@@ -63,8 +65,21 @@ def _table(results: Results, found: Findings, shown: Sequence[Column]) -> Table:
     return table
 
 
+def _fitted(shown: list[Column]) -> list[Column]:
+    """Return columns that fit the width; where they do not, intervals go below their medians."""
+    for name in ("ratio", "latency ms"):
+        if _width(shown) + len(shown) > COMFORTABLE_WIDTH:
+            shown = [_folded(column) if column.name == name else column for column in shown]
+    return shown
+
+
+def _folded(column: Column) -> Column:
+    return replace(column, cells=tuple(cell.replace(" [", "\n[") for cell in column.cells))
+
+
 def _longest(column: Column) -> int:
-    return max(map(cell_len, (*column.name.split(), *column.cells)))
+    lines = (line for cell in column.cells for line in cell.split("\n"))
+    return max(map(cell_len, (*column.name.split(), *lines)))
 
 
 def _width(shown: Sequence[Column]) -> int:

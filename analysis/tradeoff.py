@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Sequence
 
-from analysis.columns import latency_text, number, score_text
 from analysis.figures import COLORS, SYMBOLS, Figure, Style, literal, styles
 from analysis.findings import Findings
+from analysis.texts import latency_text, number, ratio_text, score_text
 from analysis.variants import Variant
 
 Ends = Callable[[Variant], tuple[float, float, float]]
@@ -188,7 +188,7 @@ def _card(found: Findings, i: int) -> str:
 
 def _facts(found: Findings, i: int) -> list[tuple[str, str]]:
     v = found.variants[i]
-    place = f"{v.latency.device} {v.latency.protocol}" if v.latency else ""
+    place = v.latency.place if v.latency else ""
     seeds = ", ".join(map(str, v.seeds)) or "-"
     twins = [found.variants[j].label for t in found.twins if i in t for j in t if j != i]
     return [
@@ -196,7 +196,7 @@ def _facts(found: Findings, i: int) -> list[tuple[str, str]]:
         ("top-5 %", score_text(v.top5)),
         ("seeds", seeds if v.top1 and v.top1.n > 1 else f"{seeds} (1 seed: no interval)"),
         ("latency ms", f"{latency_text(v.latency)} {place}"),
-        ("ratio to reference", number(v.latency.ratio if v.latency else None, 3)),
+        ("ratio to reference", ratio_text(v.latency)),
         ("parameters M", number(v.params_m, 2)),
         ("MACs M", number(v.macs_m, 1)),
         ("deployed graph", v.fingerprint[:12] or "-"),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from analysis.results import Results, Row
+from analysis.results import ENDED, Results, Row
 
 # Student's t, two-sided 95 %, by degrees of freedom 1 to 30; beyond that the normal's 1.96.
 T95 = (
@@ -36,14 +36,29 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Latency:
-    """One measurement: median in ms, its 95 % interval where known, ratio to the reference."""
+    """One measurement: median in ms and ratio to the reference, with 95 % intervals where known."""
 
     ms: float
     low: float | None
     high: float | None
     ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
     device: str
     protocol: str
+
+    @property
+    def pace(self) -> float:
+        """What latencies of one place are ordered by: the ratio where there is one, else the ms.
+
+        What disturbs the machine disturbs the reference network too: a ratio repeats far better.
+        """
+        return self.ms if self.ratio is None else self.ratio
+
+    @property
+    def place(self) -> str:
+        """Device and protocol: only latencies of one place are compared."""
+        return f"{self.device} {self.protocol}".strip()
 
 
 @dataclass(frozen=True)
@@ -71,8 +86,8 @@ class Variant:
 
     @property
     def seed_count(self) -> str:
-        """ "3" where all runs finished, "2/3" where one of three did not."""
-        done = len(self.finished)
+        """ "3" where all runs ended well, "2/3" where one of three did not."""
+        done = sum(row.state in ENDED for row in self.rows)
         return str(done) if done == len(self.rows) else f"{done}/{len(self.rows)}"
 
     @property
@@ -142,7 +157,8 @@ def _latency(rows: Sequence[Row]) -> Latency | None:
     """Return the rows' latency: nearly always one shared measurement, else the median one."""
     timed = [
         Latency(
-            *(row.latency_ms, row.latency_low, row.latency_high, row.latency_ratio),
+            *(row.latency_ms, row.latency_low, row.latency_high),
+            *(row.latency_ratio, row.ratio_low, row.ratio_high),
             device=row.device,
             protocol=row.protocol,
         )
@@ -162,6 +178,6 @@ def _rank(variant: Variant) -> tuple[bool, float, float, str]:
     return (
         top1 is None,
         -top1.mean if top1 else 0.0,
-        latency.ms if latency else math.inf,
+        latency.pace if latency else math.inf,
         variant.label,
     )

@@ -81,17 +81,17 @@ def _steps(size: int) -> list[Row]:
     from repghost.deploy.fingerprint import fingerprint
     from repghost.deploy.fuse import fuse
     from repghost.models.registry import build
-    from repghost.models.spec import ModelSpec
+    from repghost.models.repghost_spec import RepGhostNetSpec
 
     with tempfile.TemporaryDirectory() as name:
         onnx, mnn = Path(name) / "model.onnx", Path(name) / "model.mnn"
-        model = spread_statistics(build(ModelSpec(width=1.0)).eval(), 0)
-        fused = fuse(model)
-        inputs = torch.randn(16, 3, size, size)
+        image = (3, size, size)
+        fused = fuse(build(RepGhostNetSpec(width=1.0)).eval(), image)
+        inputs = torch.randn(16, *image)
 
         def prepare() -> None:
-            spread = spread_statistics(build(ModelSpec(width=1.0)).eval(), 0)
-            certify(spread, fuse(spread), mnn, inputs)
+            spread = spread_statistics(build(RepGhostNetSpec(width=1.0)).eval(), 0, image)
+            certify(spread, fuse(spread, image), mnn, inputs)
             fingerprint(onnx)
 
         converting = _median(lambda: export(fused, (1, 3, size, size), onnx, mnn))

@@ -12,7 +12,14 @@ from omegaconf import DictConfig
 
 
 class GridSweeper(Sweeper):
-    """The product of all swept values, run as one study."""
+    """The product of all swept values, run as one study.
+
+    `params` (key: values) and `variants` (name: overrides) are what a file of `sweeps/` adds.
+    """
+
+    def __init__(self, params: DictConfig, variants: DictConfig) -> None:
+        super().__init__()
+        self.params, self.variants = params, variants
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -35,7 +42,9 @@ class GridSweeper(Sweeper):
             return settings_from(loader.load_sweep_config(master, overrides))
 
         parser = OverridesParser.create(config_loader=loader)
-        grid = parse_grid(parser.parse_overrides(arguments))
+        planned = parser.parse_overrides([f"{key!s}={text}" for key, text in self.params.items()])
+        named = {str(name): str(text) for name, text in self.variants.items()}
+        grid = parse_grid(parser.parse_overrides(arguments), planned, named)
         points = grid.points(compose)
         study = check_study_name(points[0].settings.study or study_name(grid))
         command = " ".join(["python launch.py -m", *arguments])

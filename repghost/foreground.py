@@ -5,7 +5,7 @@ from rich.console import Console
 from repghost.latency.store import Store
 from repghost.run import Run
 from repghost.settings import Settings
-from repghost.trial import Say, latency_of, run_stage, share_cores, threads_for
+from repghost.trial import Say, ends_as, latency_of, run_stage, share_cores, threads_for
 
 
 def run_one(settings: Settings) -> int:
@@ -23,7 +23,7 @@ def run_one(settings: Settings) -> int:
     try:
         if latency_of(settings, run, store) is None:
             run_stage(settings, "measure", threads, say)
-        if _within_budget(settings, run, store, say):
+        if _goes_on(settings, run, store, say):
             run_stage(settings, "train", threads, say)
             _say_result(run, say)
     except Exception:
@@ -32,7 +32,8 @@ def run_one(settings: Settings) -> int:
     return 0
 
 
-def _within_budget(settings: Settings, run: Run, store: Store, say: Say) -> bool:
+def _goes_on(settings: Settings, run: Run, store: Store, say: Say) -> bool:
+    """Say the latency; return whether there is a training to come."""
     latency = latency_of(settings, run, store)
     assert latency is not None
     say(
@@ -40,11 +41,12 @@ def _within_budget(settings: Settings, run: Run, store: Store, say: Say) -> bool
         f" [{latency.latency_low:.3f}, {latency.latency_high:.3f}]"
         f" on {latency.identity.device} ({latency.identity.protocol}, n={latency.n})"
     )
-    limit = settings.latency.max_ms
-    if limit is not None and latency.latency_ms > limit:
-        say(f"over latency.max_ms={limit:g}: not trained")
-        return False
-    return True
+    state = ends_as(settings, latency.latency_ms)
+    if state == "pruned":
+        say(f"over latency.max_ms={settings.latency.max_ms:g}: not trained")
+    elif state == "measured":
+        say(f"recipe.epochs=0: nothing to train; evidence: {run.folder / 'certificate.json'}")
+    return state is None
 
 
 def _say_result(run: Run, say: Say) -> None:

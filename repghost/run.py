@@ -12,6 +12,8 @@ from repghost.atomic import read_json, write_json, write_text
 from repghost.lock import Lock
 from repghost.variant import Variant
 
+Shape = tuple[int, int, int, int]
+
 
 class Run:
     """The files of one variant. Shared by all studies; whoever works in it holds its lock."""
@@ -32,20 +34,21 @@ class Run:
         write_text(self.folder / "config.yaml", text)
 
     def certificate(self) -> dict[str, Any]:
-        """Return the evidence gathered so far; `deployed` has one entry for each input size."""
+        """Return the evidence gathered so far; `deployed` has one entry for each input shape."""
         return read_json(self._certificate) or {"key": self.key, "deployed": {}}
 
     def add_evidence(self, **evidence: Any) -> None:
         """Add named pieces of evidence to `certificate.json`."""
         write_json(self._certificate, self.certificate() | evidence)
 
-    def add_deployed(self, size: int, graph: dict[str, Any]) -> None:
-        """Note fingerprint and cost of a certified network at input side `size`."""
-        self.add_evidence(deployed=self.certificate()["deployed"] | {str(size): graph})
+    def add_deployed(self, shape: Shape, graph: dict[str, Any]) -> None:
+        """Note fingerprint and cost of a certified network at an input shape (N, C, H, W)."""
+        deployed = self.certificate()["deployed"] | {_shape_name(shape): graph}
+        self.add_evidence(deployed=deployed)
 
-    def deployed(self, size: int) -> dict[str, Any] | None:
-        """Return fingerprint and cost of the deployed network at input side `size`, if known."""
-        found: dict[str, Any] | None = self.certificate()["deployed"].get(str(size))
+    def deployed(self, shape: Shape) -> dict[str, Any] | None:
+        """Return fingerprint and cost of the deployed network at an input shape, if known."""
+        found: dict[str, Any] | None = self.certificate()["deployed"].get(_shape_name(shape))
         return found
 
     def result(self) -> dict[str, Any] | None:
@@ -98,3 +101,7 @@ class Run:
             with contextlib.suppress(ValueError):
                 records.append(json.loads(line))
         return records
+
+
+def _shape_name(shape: Shape) -> str:
+    return "x".join(map(str, shape))

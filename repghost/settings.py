@@ -7,7 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from repghost.latency.spec import LatencySpec
-from repghost.models.registry import describe
+from repghost.models.registry import spec_class
+from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.models.spec import ModelSpec
 from repghost.tracking import TrackingSpec
 from repghost.training.spec import DataSpec, RecipeSpec
@@ -15,6 +16,7 @@ from repghost.variant import Variant
 
 T = TypeVar("T")
 HYDRAS_KEYS = ("hydra",)  # in the composed config, but Hydra's
+VARIANT_GROUPS = ("model", "data", "recipe")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class StorageSpec:
 class Settings:
     """One variant and everything around it: devices, stores, folders."""
 
-    model: ModelSpec = field(default_factory=ModelSpec)
+    model: ModelSpec = field(default_factory=RepGhostNetSpec)
     data: DataSpec = field(default_factory=DataSpec)
     recipe: RecipeSpec = field(default_factory=RecipeSpec)
     seed: int = 0
@@ -50,6 +52,12 @@ class Settings:
         """The part of the settings that the result depends on."""
         return Variant(self.model, self.data, self.recipe, self.seed)
 
+    @property
+    def timed_shape(self) -> tuple[int, int, int, int]:
+        """The input (N, C, H, W) that latency is measured on."""
+        size = self.latency.input_size or self.data.input_size
+        return self.latency.batch_size, self.model.in_chs, size, size
+
 
 def settings_from(config: DictConfig) -> Settings:
     """Return the typed settings of one composed config.
@@ -58,12 +66,17 @@ def settings_from(config: DictConfig) -> Settings:
         ValueError: a key is unknown or missing, or a value is not allowed; one clear line.
     """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in HYDRAS_KEYS])
-    data = _one(DataSpec, own.data, "data").counted()
+    recipe = _one(RecipeSpec, own.recipe, "recipe")
+    data = _one(DataSpec, own.data, "data").counted(needed=recipe.trains)
     if own.data.get("num_classes", 0) is None:
         own.data.num_classes = data.num_classes
-    merged = _one(Settings, own, "")
-    describe(merged.model)  # refuses a name that no network has
-    return replace(merged, data=data)
+    OmegaConf.resolve(own.model)  # it looks at data, which is not with it from here on
+    model = _one(spec_class(own.model.get("family", "")), own.model, "model")
+    around = OmegaConf.masked_copy(own, [str(key) for key in own if key not in VARIANT_GROUPS])
+    settings = replace(_one(Settings, around, ""), model=model, data=data, recipe=recipe)
+    for size in {settings.timed_shape[-1], *([data.input_size] if recipe.trains else [])}:
+        model.check_input(size)
+    return settings
 
 
 def _one(kind: type[T], config: DictConfig, group: str) -> T:

@@ -7,6 +7,7 @@ one. Everything heavy is imported when a stage runs, so that planning imports no
 
 import errno
 import os
+import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from repghost.latency.device import open_device
 from repghost.latency.measure import identity_of, measure
+from repghost.latency.profile import Subject, profile, write_profiles
 from repghost.latency.record import Measurement
 from repghost.latency.store import Store
 from repghost.lock import Held
-from repghost.models.spec import ModelSpec
+from repghost.preparation import build_network, prepare, reference_network
 from repghost.provenance import commit, versions
 from repghost.run import Run
 from repghost.settings import Settings
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 Stage = Literal["measure", "train"]
 Say = Callable[[str], None]
-CERTIFIED_INPUTS = 16  # random ones, before training
 CERTIFIED_IMAGES = 64  # validation images, after training
 
 
@@ -81,18 +82,30 @@ def threads_for(parallel: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // parallel)
 
 
-def timed_size(settings: Settings) -> int:
-    """Return the side in pixels of the input that latency is measured on."""
-    return settings.latency.input_size or settings.data.input_size
-
-
 def latency_of(settings: Settings, run: Run, store: Store) -> Measurement | None:
     """Return the stored latency of a variant's deployed network on the first device, if known."""
-    deployed = run.deployed(timed_size(settings))
+    deployed = run.deployed(settings.timed_shape)
     if deployed is None:
         return None
     device = open_device(settings.latency.devices[0])
+    if settings.latency.profile and not profile_path(settings, deployed["fingerprint"]).exists():
+        return None
     return store.find(identity_of(deployed["fingerprint"], settings.latency, device))
+
+
+def profile_path(settings: Settings, fingerprint: str) -> Path:
+    """Return where the operator profile of a deployed graph on the first device is kept."""
+    device = open_device(settings.latency.devices[0])
+    place = re.sub(r"[^a-z0-9.]+", "-", f"{device.profile} mnn-{device.mnn_version}".lower())
+    return Path(settings.outputs) / "profiles" / f"{fingerprint}-{place.strip('-')}.json"
+
+
+def ends_as(settings: Settings, latency_ms: float) -> Literal["pruned", "measured"] | None:
+    """Say how a variant of this latency ends without a training; None if it is to be trained."""
+    limit = settings.latency.max_ms
+    if limit is not None and latency_ms > limit:
+        return "pruned"
+    return None if settings.recipe.trains else "measured"
 
 
 def _measure(settings: Settings, run: Run, threads: int, say: Say) -> None:
@@ -104,47 +117,53 @@ def _measure(settings: Settings, run: Run, threads: int, say: Say) -> None:
     # In a folder of its own: `model.mnn` is the trained network, which may be there already.
     with TemporaryDirectory(dir=run.folder, prefix=".untrained-") as untrained:
         mnn = Path(untrained) / "model.mnn"
-        fingerprint = _prepare(settings, run, mnn)
+        fingerprint = _certified(settings, run, mnn)
         for name in settings.latency.devices:
             device = open_device(name)
             if store.find(identity_of(fingerprint, settings.latency, device)):
                 continue
-            reference = _reference(settings)
+            reference = reference_network(settings)
             found = measure(mnn, reference, fingerprint, settings.latency, device)
             store.add(found)
             say(f"{found.latency_ms:.3f} ms on {name} ({found.ended})")
-    latency, limit = latency_of(settings, run, store), settings.latency.max_ms
-    if latency and limit is not None and latency.latency_ms > limit:
+        if settings.latency.profile:
+            _profile(settings, mnn, fingerprint, say)
+    latency = latency_of(settings, run, store)
+    if latency and (state := ends_as(settings, latency.latency_ms)):
         with _tracker(settings, run, say) as tracker:  # it goes no further: log it here
-            tracker.summarise({"state": "pruned", "latency_ms": latency.latency_ms})
+            tracker.summarise({"state": state, "latency_ms": latency.latency_ms})
 
 
-def _prepare(settings: Settings, run: Run, mnn: Path) -> str:
-    """Build, fuse, export to `mnn` and certify at the timed size; return the fingerprint."""
-    import torch
+def _profile(settings: Settings, mnn: Path, fingerprint: str, say: Say) -> None:
+    """Time the operators on the first device, in rounds with the reference network's."""
+    path = profile_path(settings, fingerprint)
+    if path.exists():
+        return
+    reference = reference_network(settings)
+    subjects = [
+        Subject(settings.model.describe(), mnn, fingerprint),
+        Subject(reference.stem, reference),
+    ]
+    device = open_device(settings.latency.devices[0])
+    profiles = profile(subjects, device, max_seconds=settings.latency.max_seconds)
+    write_profiles(path, profiles)
+    say(f"operators of {settings.model.describe()} in {path} ({profiles[0].rounds} rounds)")
 
-    from repghost.deploy.certificate import certify, spread_statistics
-    from repghost.deploy.export import export
-    from repghost.deploy.fingerprint import fingerprint
-    from repghost.deploy.fuse import fuse, kept_sums
-    from repghost.models.cost import count
-    from repghost.models.registry import describe
 
-    size, onnx = timed_size(settings), mnn.with_suffix(".onnx")
-    shape = (settings.model.in_chs, size, size)
-    model = spread_statistics(_build(settings).eval(), settings.seed)
-    fused = fuse(model)
-    export(fused, (1, *shape), onnx, mnn)
-    generator = torch.Generator().manual_seed(settings.seed)
-    inputs = torch.randn(CERTIFIED_INPUTS, *shape, generator=generator)
-    certificate = certify(model, fused, mnn, inputs)
-    evidence = {"network": describe(settings.model), "not_folded": kept_sums(fused)}
-    run.add_evidence(**evidence, untrained=certificate.as_dict())
-    certificate.require()
-    graph = fingerprint(onnx)
-    cost = {"params": count(model, shape).params, "macs": count(fused, shape).macs}
-    run.add_deployed(size, {"fingerprint": graph, **cost})
-    return graph
+def _certified(settings: Settings, run: Run, mnn: Path) -> str:
+    """Export the untrained network to `mnn`, note the evidence and return the fingerprint."""
+    found = prepare(settings, mnn)
+    evidence = {"network": settings.model.describe(), "not_folded": found.not_folded}
+    run.add_evidence(**evidence, untrained=found.certificate.as_dict())
+    found.certificate.require()
+    graph = {
+        "fingerprint": found.fingerprint,
+        "params": found.deployed_cost.params,
+        "macs": found.deployed_cost.macs,
+        "training_params": found.training_cost.params,
+    }
+    run.add_deployed(settings.timed_shape, graph)
+    return found.fingerprint
 
 
 def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
@@ -161,7 +180,7 @@ def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
     if settings.recipe.amp and device.type != "cuda":
         say("recipe.amp needs a GPU: training in float32")
     source = open_source(settings.data, settings.recipe, settings.seed)
-    training = Training(_build(settings), source, settings.recipe, settings.seed, device)
+    training = Training(build_network(settings), source, settings.recipe, settings.seed, device)
     with _tracker(settings, run, say) as tracker:
         trained = train(training, run.folder, run.key, _reporter(settings, tracker, say))
         images = next(batch.images for batch in source.val() if len(batch.images))
@@ -200,8 +219,9 @@ def _deploy_trained(run: Run, model: "nn.Module", images: "Tensor") -> None:
     from repghost.deploy.fuse import fuse
 
     model = model.eval().float()
-    fused = fuse(model)
-    export(fused, (1, *images.shape[1:]), run.onnx, run.mnn)
+    chs, height, width = images.shape[1:]
+    fused = fuse(model, (chs, height, width))
+    export(fused, (1, chs, height, width), run.onnx, run.mnn)
     certificate = certify(model, fused, run.mnn, images)
     run.add_evidence(trained=certificate.as_dict())
     certificate.require()
@@ -223,38 +243,5 @@ def _result(settings: Settings, run: Run, trained: "Trained", seconds: float) ->
     }
 
 
-def _build(settings: Settings) -> "nn.Module":
-    """Build the network with the weights that its seed gives."""
-    import torch
-
-    from repghost.models.registry import build
-
-    torch.manual_seed(settings.seed)
-    return build(settings.model, dropout=settings.recipe.dropout)
-
-
-def _reference(settings: Settings) -> Path:
-    """Return the network that latencies are paired with, exported once at the timed size.
-
-    RepGhostNet 0.5x, the anchor of the paper's ratios: at 32 pixels, where weights are most of the
-    traffic, its ratio to 0.58x moved by 1 % between repeats, that of 1.0x to 0.5x by 30 %.
-    """
-    from repghost.deploy.export import export
-    from repghost.deploy.fuse import fuse
-    from repghost.models.registry import build
-
-    spec = ModelSpec(
-        width=0.5, in_chs=settings.model.in_chs, num_classes=settings.model.num_classes
-    )
-    size = timed_size(settings)
-    name = f"repghostnet-0.5x-{spec.in_chs}x{size}x{size}-{spec.num_classes}.mnn"
-    mnn = Path(settings.outputs) / "reference" / name
-    if not mnn.exists():
-        fused = fuse(build(spec).eval())
-        export(fused, (1, spec.in_chs, size, size), mnn.with_suffix(".onnx"), mnn)
-    return mnn
-
-
 def _title(settings: Settings) -> str:
-    model = settings.model
-    return f"{model.name} {model.width:g}x {model.reparam} seed {settings.seed}"
+    return f"{settings.model.describe()}, seed {settings.seed}"

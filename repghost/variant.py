@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from repghost.models.registry import spec_class
 from repghost.models.spec import ModelSpec
 from repghost.training.spec import DataSpec, RecipeSpec
 
@@ -35,7 +36,7 @@ class Variant:
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the variant that `config()` described."""
         return cls(
-            ModelSpec(**config["model"]),
+            spec_class(config["model"]["family"])(**config["model"]),
             DataSpec(**config["data"]),
             RecipeSpec(**config["recipe"]),
             config["seed"],

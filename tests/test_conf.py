@@ -1,4 +1,4 @@
-"""Every file in conf/ composes to settings, and what decides a result decides the key."""
+"""Every file in conf/ and sweeps/ composes, and what decides a result decides the key."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,13 @@ CONF = Path(__file__).parents[1] / "conf"
 CHOICES = [
     f"{path.parent.relative_to(CONF)}={path.stem}"
     for path in sorted(CONF.glob("*/*.yaml"))
-    if path.parent.name not in ("sweeper", "launcher")
+    if path.parent.name not in ("sweeper", "launcher", "sweeps")
 ]
+NEEDS = {  # what a choice cannot do without
+    "data=folder": "data.root={images}",
+    "data=imagenet": "data.root={images}",
+    "model=timm": "model.name=mobilenetv4_conv_small",
+}
 
 
 def settings(*overrides: str) -> Settings:
@@ -30,8 +35,20 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes(choice, images):
-    composed = settings(choice, f"+data.root={images}" if choice == "data=folder" else "seed=0")
-    assert composed.variant.key
+    assert settings(choice, NEEDS.get(choice, "seed=0").format(images=images)).variant.key
+
+
+def test_imagenet_needs_no_images_where_nothing_is_trained(monkeypatch):
+    monkeypatch.delenv("IMAGENET_DIR", raising=False)
+    composed = settings("data=imagenet", "recipe=none")
+    assert composed.timed_shape == (1, 3, 224, 224) and composed.model.num_classes == 1000
+    with pytest.raises(ValueError, match=r"data\.root=null: give the folder.*IMAGENET_DIR"):
+        settings("data=imagenet")
+
+
+def test_imagenet_is_found_through_the_environment(monkeypatch, images):
+    monkeypatch.setenv("IMAGENET_DIR", str(images))
+    assert settings("data=imagenet").data.root == str(images)
 
 
 def test_the_defaults_of_the_files_are_those_of_the_code():
@@ -80,12 +97,15 @@ def test_classes_of_a_folder_are_those_of_its_network(images):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.name=repghostnot", "model.name=repghostnot: allowed are repghostnet"),
+        ("model.family=repghostnot", "model.family=repghostnot: allowed are repghostnet"),
+        ("model.module=f", "model.module=f: RepGhostNet allows a, b, c, d, e"),
+        ("data.input_size=16", "input_size=16: RepGhostNet 0.5x, branches bn needs at least 32"),
+        ("latency.input_size=31", "input_size=31: RepGhostNet 0.5x, branches bn needs at least 32"),
         ("recipe.epochs=many", "recipe.epochs: Value 'many'"),
         ("latency.protocol=guess", "latency.protocol=guess: allowed are paired, paper"),
         ("tracking.kind=mlflow", "tracking.kind=mlflow: allowed are wandb, none"),
         ("parallel=0", "parallel=0: must be"),
-        ("+model.widht=1", "Key 'widht' not in 'ModelSpec'"),
+        ("+model.widht=1", "Key 'widht' not in 'RepGhostNetSpec'"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_named_with_the_allowed_ones(override, said):
@@ -93,3 +113,24 @@ def test_a_value_that_is_not_allowed_is_named_with_the_allowed_ones(override, sa
         settings(override)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["model.name=resnet17"], r"model\.name=resnet17: timm has no such network; .*resnet18"),
+        (["model.name=vit_tiny_patch16_224"], r"input_size=32: timm vit_tiny.* cannot take it"),
+        (["model.name=???"], "model.name: give the name of a network of timm"),
+    ],
+)
+def test_a_network_of_timm_that_cannot_be_is_refused_when_the_config_is_composed(overrides, said):
+    with pytest.raises(ValueError, match=said):
+        settings("model=timm", *overrides)
+
+
+def test_a_letter_of_figure_3_is_the_network_that_it_stands_for():
+    assert settings("model.module=d").variant.key == settings().variant.key
+    assert settings("model.module=c").variant.key == settings("model.reparam=id").variant.key
+    assert settings("model.module=a").variant.key != settings("model.module=e").variant.key
+    with pytest.raises(ValueError, match=r"model\.reparam=dconv: model\.module=b stands for"):
+        settings("model.module=b", "model.reparam=dconv")

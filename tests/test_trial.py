@@ -10,8 +10,9 @@ import torch
 import repghost.deploy.fuse
 from repghost import trial
 from repghost.deploy.runtime import MnnNetwork
+from repghost.latency.profile import read_profiles
 from repghost.latency.spec import LatencySpec
-from repghost.models.spec import ModelSpec
+from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.run import Run
 from repghost.settings import Settings, StorageSpec
 from repghost.tracking import TrackingSpec
@@ -21,7 +22,7 @@ RECIPE = RecipeSpec(epochs=1, warmup_epochs=0, batch_size=128)
 
 
 def settings(folder: Path, **model: object) -> Settings:
-    spec = ModelSpec(**{"width": 0.1, "num_classes": 10, **model})
+    spec = RepGhostNetSpec(**{"width": 0.1, "num_classes": 10, **model})
     return Settings(
         model=spec,
         recipe=RECIPE,
@@ -81,9 +82,10 @@ def test_an_input_size_of_its_own_is_measured_beside_the_data_size(tmp_path):
     for chosen in (small, large):
         trial.run_stage(chosen, "measure", 1, say=lambda line: None)
     deployed = certificate(small)["deployed"]
-    assert set(deployed) == {"32", "64"}
-    assert deployed["32"]["fingerprint"] != deployed["64"]["fingerprint"]
-    assert deployed["64"]["macs"] > 2 * deployed["32"]["macs"]
+    assert set(deployed) == {"1x3x32x32", "1x3x64x64"}
+    near, far = deployed["1x3x32x32"], deployed["1x3x64x64"]
+    assert near["fingerprint"] != far["fingerprint"]
+    assert far["macs"] > 2 * near["macs"]
 
 
 @pytest.mark.parametrize("stage", ["measure", "train"])
@@ -93,8 +95,8 @@ def test_a_fusion_that_is_wrong_fails_the_run_with_the_number(tmp_path, monkeypa
         trial.run_stage(chosen, "measure", 1, say=lambda line: None)
     real = repghost.deploy.fuse.fuse
 
-    def forgetful(model):
-        fused = real(model)
+    def forgetful(model, image):
+        fused = real(model, image)
         with torch.no_grad():
             fused.stem[0].bias.add_(1.0)
         return fused
@@ -107,7 +109,7 @@ def test_a_fusion_that_is_wrong_fails_the_run_with_the_number(tmp_path, monkeypa
     assert "tolerance is 0.0001" in run.error()
     assert run.result() is None
     if stage == "measure":
-        assert run.deployed(32) is None, "what is not certified is not deployed"
+        assert run.deployed((1, 3, 32, 32)) is None, "what is not certified is not deployed"
 
 
 def test_a_full_disk_is_named_as_the_reason(tmp_path, monkeypatch):
@@ -155,3 +157,47 @@ def test_a_variant_over_the_latency_budget_is_tracked_too(tmp_path):
     over = replace(slow, latency=replace(slow.latency, max_ms=1e-6))
     trial.run_stage(over, "measure", 1, say=lambda line: None)
     assert list(run_of(slow).folder.glob("wandb/**/*.wandb"))
+
+
+def test_a_recipe_of_no_epochs_ends_with_the_latency(tmp_path):
+    chosen = replace(settings(tmp_path), recipe=RecipeSpec(epochs=0))
+    chosen = replace(chosen, tracking=TrackingSpec(kind="wandb"))
+    trial.run_stage(chosen, "measure", 1, say=lambda line: None)
+    assert trial.ends_as(chosen, latency_ms=1.0) == "measured"
+    over = replace(chosen, latency=replace(chosen.latency, max_ms=0.5))
+    assert trial.ends_as(over, latency_ms=1.0) == "pruned"
+    assert trial.ends_as(settings(tmp_path), latency_ms=1.0) is None
+    assert list(run_of(chosen).folder.glob("wandb/**/*.wandb"))
+
+
+def test_a_profile_asked_for_is_taken_once_beside_the_reference(tmp_path):
+    chosen = replace(settings(tmp_path), recipe=RecipeSpec(epochs=0))
+    trial.run_stage(chosen, "measure", 1, say=lambda line: None)
+    store = trial.Store(chosen.storage.url)
+    assert trial.latency_of(chosen, run_of(chosen), store)
+    limits = replace(chosen.latency, profile=True, max_seconds=0.1)
+    profiled = replace(chosen, latency=limits)
+    assert trial.latency_of(profiled, run_of(profiled), store) is None, "the profile is missing"
+    trial.run_stage(profiled, "measure", 1, say=lambda line: None)
+    found = trial.latency_of(profiled, run_of(profiled), store)
+    path = trial.profile_path(profiled, found.identity.fingerprint)
+    model, reference = read_profiles(path)
+    assert model.fingerprint == found.identity.fingerprint
+    assert model.rounds == reference.rounds == 10
+    assert reference.network.startswith("repghostnet-0.5x")
+    before = path.stat().st_mtime_ns
+    trial.run_stage(profiled, "measure", 1, say=lambda line: None)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_batch_is_timed_and_certified_as_a_batch(tmp_path):
+    chosen = settings(tmp_path)
+    batch = replace(chosen, latency=replace(chosen.latency, batch_size=3))
+    for one in (chosen, batch):
+        trial.run_stage(one, "measure", 1, say=lambda line: None)
+    deployed = certificate(chosen)["deployed"]
+    assert set(deployed) == {"1x3x32x32", "3x3x32x32"}
+    assert deployed["1x3x32x32"]["macs"] == deployed["3x3x32x32"]["macs"]
+    store = trial.Store(chosen.storage.url)
+    one, three = (trial.latency_of(s, run_of(s), store) for s in (chosen, batch))
+    assert three.latency_ms > 1.5 * one.latency_ms

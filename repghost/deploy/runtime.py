@@ -1,9 +1,12 @@
 """A deployed network in MNN on this machine's CPU; needs MNN and numpy, not torch."""
 
+import contextlib
+import gc
 import time
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,30 @@ from numpy.typing import NDArray
 from repghost.deploy.quiet import captured_output
 
 Array = NDArray[np.float32]
+Shape = tuple[int, ...]
+Callback = Callable[[Any, Any], bool]  # the tensors and MNN's OpInfo -> go on?
+
+
+class OperatorInfo(NamedTuple):
+    """One operator of a session as MNN runs it.
+
+    `name` is that of the ONNX tensor it computes. A copy or a concatenation (type "Raster") has
+    none: MNN names it after the operator that reads it. `mflops` is MNN's own estimate; that of a
+    convolution is its MACs in millions.
+    """
+
+    name: str
+    type: str
+    mflops: float
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+
+
+class OperatorTimes(NamedTuple):
+    """Mean times of a run with callbacks, and of each of its operators `(operators,)`, in ms."""
+
+    run_ms: float
+    operators_ms: NDArray[np.float64]
 
 
 def mnn_version() -> str:
@@ -72,3 +99,65 @@ class MnnNetwork:
         for _ in range(runs):
             self._interpreter.runSession(self._session)
         return (time.perf_counter_ns() - start) / runs / 1e6
+
+    def operators(self) -> list[OperatorInfo]:
+        """Run once; return the operators in the order in which they run."""
+        inputs: list[tuple[Shape, ...]] = []
+        found: list[OperatorInfo] = []
+
+        def before(tensors: Any, _: Any) -> bool:
+            inputs.append(tuple(tuple(tensor.getShape()) for tensor in tensors))
+            return True
+
+        def after(tensors: Any, info: Any) -> bool:
+            output = tuple(tensors[0].getShape()) if tensors else ()
+            facts = info.getName(), info.getType(), info.getFlops()
+            found.append(OperatorInfo(*facts, inputs[-1], output))
+            return True
+
+        self._run_between(before, after)
+        return found
+
+    def time_operators(self, runs: int) -> OperatorTimes:
+        """Run `runs` times on the input as filled, with a callback on both sides of each operator.
+
+        About half of what the callbacks cost lies inside the times of the operators, which are in
+        the order of `operators()`. Python's garbage collector stands still meanwhile: the callbacks
+        make garbage.
+        """
+        clock = time.perf_counter_ns
+        starts: list[int] = []
+        ends: list[int] = []
+
+        def before(_tensors: Any, _info: Any) -> bool:
+            starts.append(clock())
+            return True
+
+        def after(_tensors: Any, _info: Any) -> bool:
+            ends.append(clock())
+            return True
+
+        with _no_collection():
+            start = clock()
+            for _ in range(runs):
+                self._run_between(before, after)
+            run_ms = (clock() - start) / runs / 1e6
+        times = np.subtract(ends, starts).reshape(runs, -1).mean(axis=0) / 1e6
+        return OperatorTimes(run_ms, times)
+
+    def _run_between(self, before: Callback, after: Callback) -> None:
+        try:
+            self._interpreter.runSessionWithCallBackInfo(self._session, before, after)
+        except SystemError as error:  # what MNN makes of an exception in a callback: of Ctrl-C
+            raise KeyboardInterrupt from error
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

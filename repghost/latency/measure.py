@@ -47,7 +47,7 @@ def _outcome(mnn_path: Path, reference: Path | None, spec: LatencySpec, device: 
     if reference is None:
         raise ValueError("latency.protocol=paired compares with a reference network: none is given")
     model, other = partial(device.load, mnn_path), partial(device.load, reference)
-    return paired(model, other, spec.precision, spec.max_rounds, SEED)
+    return paired(model, other, spec.precision, spec.max_rounds, SEED, spec.max_seconds)
 
 
 def _measurement(

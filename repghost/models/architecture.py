@@ -1,6 +1,9 @@
 """RepGhostNet's stage table and the channels that follow from it; no torch is imported here."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+Row = tuple[int, int, bool, int, int]
 
 # One row a bottleneck, at width 1.0 and ratio s = 2. `mid` are the middle channels (half of the
 # expansion), `kernel` is that of the bottleneck's strided and shortcut depthwise convs.
@@ -26,6 +29,7 @@ BOTTLENECKS = (
     ( 480, 160, True,  1,     5),
 )
 # fmt: on
+GHOSTNET_MID = {7: 92, 8: 92}  # where GhostNet's table has other middle channels (Sec. 3.3)
 STEM_CHS, LAST_CHS, HEAD_CHS = 16, 960, 1280
 SE_RATIO, DIVISOR = 0.25, 4
 
@@ -60,8 +64,18 @@ def scaled(chs: float, width: float) -> int:
 
 def bottleneck_shapes(width: float, ratio: float, se: bool) -> list[BottleneckShape]:
     """Return the 16 bottlenecks; the middle channels are twice Table 2's `mid` over `ratio`."""
+    return _shapes(BOTTLENECKS, width, ratio, se)
+
+
+def ghostnet_shapes(width: float) -> list[BottleneckShape]:
+    """Return GhostNet's 16 bottlenecks; its middle channels are the whole expansion."""
+    rows = [(GHOSTNET_MID.get(i, row[0]), *row[1:]) for i, row in enumerate(BOTTLENECKS)]
+    return _shapes(rows, width, ratio=1.0, se=True)
+
+
+def _shapes(rows: Iterable[Row], width: float, ratio: float, se: bool) -> list[BottleneckShape]:
     shapes, in_chs = [], scaled(STEM_CHS, width)
-    for mid, out, has_se, stride, kernel in BOTTLENECKS:
+    for mid, out, has_se, stride, kernel in rows:
         mid_chs, out_chs = scaled(2 * mid / ratio, width), scaled(out, width)
         shapes.append(BottleneckShape(in_chs, mid_chs, out_chs, se and has_se, stride, kernel))
         in_chs = out_chs

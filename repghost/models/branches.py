@@ -13,7 +13,7 @@ from repghost.models.folding import (
     identity_kernel,
     kernel_bias,
 )
-from repghost.models.spec import RELU_POSITIONS
+from repghost.models.repghost_spec import RELU_POSITIONS
 
 BRANCHES = {"bn": (None, True), "id": (None, False), "dconv": (1, True)}  # kernel (None: skip), BN?
 

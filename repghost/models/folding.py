@@ -1,15 +1,20 @@
-"""Conv + BatchNorm as one biased conv: the arithmetic of every fusion, in float64 on the CPU.
+"""Conv or linear + BatchNorm as one biased layer: every fusion's arithmetic, in float64 on the CPU.
 
 Nothing here draws a random number: folding a network in the middle of a training changes nothing.
 """
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+Layer = TypeVar("Layer", bound=_ConvNd | nn.Linear)
 
 
-def batchnorm_scale_shift(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def batchnorm_scale_shift(bn: _BatchNorm) -> tuple[Tensor, Tensor]:
     """Return `(scale, shift)`, each `(C,)` float64, with bn(x) = scale * x + shift in eval mode.
 
     Raises:
@@ -25,23 +30,44 @@ def batchnorm_scale_shift(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, shift
 
 
-def kernel_bias(conv: nn.Conv2d, bn: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
-    """Return kernel `(O, I, k, k)` and bias `(O,)`, float64, of the conv followed by `bn`."""
-    kernel = conv.weight.detach().cpu().double()
-    bias = kernel.new_zeros(len(kernel)) if conv.bias is None else conv.bias.detach().cpu().double()
+def kernel_bias(layer: _ConvNd | nn.Linear, bn: _BatchNorm | None) -> tuple[Tensor, Tensor]:
+    """Return weight (of the layer's shape) and bias `(O,)`, float64, of the layer followed by `bn`.
+
+    The layer is a conv of 1 to 3 dimensions, transposed or not, with any groups, or linear.
+    """
+    weight = layer.weight.detach().cpu().double()
+    bias = weight.new_zeros(_out_chs(layer))
+    if layer.bias is not None:
+        bias = layer.bias.detach().cpu().double()
     if bn is None:
-        return kernel, bias
+        return weight, bias
     scale, shift = batchnorm_scale_shift(bn)
-    return kernel * scale.reshape(-1, 1, 1, 1), bias * scale + shift
+    return weight * _per_output(layer, scale), bias * scale + shift
 
 
-def folded(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
-    """Return the biased conv equal to `bn(conv(x))` in eval mode; the arguments are left alone."""
-    kernel, bias = kernel_bias(conv, bn)
-    fused = copy.deepcopy(conv)
-    fused.weight = nn.Parameter(kernel.to(conv.weight))
-    fused.bias = nn.Parameter(bias.to(conv.weight))
-    return fused.train(conv.training)
+def folded(layer: Layer, bn: _BatchNorm) -> Layer:
+    """Return the biased layer equal to `bn(layer(x))` in eval mode; both are left alone."""
+    weight, bias = kernel_bias(layer, bn)
+    fused = copy.deepcopy(layer)
+    fused.weight = nn.Parameter(weight.to(layer.weight))
+    fused.bias = nn.Parameter(bias.to(layer.weight))
+    fused.train(layer.training)
+    return fused
+
+
+def _out_chs(layer: _ConvNd | nn.Linear) -> int:
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+
+
+def _per_output(layer: _ConvNd | nn.Linear, scale: Tensor) -> Tensor:
+    """Return `scale` `(O,)` in the shape that multiplies each output's part of the weight."""
+    ones = [1] * (layer.weight.ndim - 2)
+    if not isinstance(layer, _ConvTransposeNd):
+        return scale.reshape(-1, 1, *ones)
+    grouped = scale.reshape(layer.groups, -1)  # a transposed weight is (I, O / groups, ...)
+    return grouped.repeat_interleave(layer.in_channels // layer.groups, 0).reshape(
+        layer.in_channels, -1, *ones
+    )
 
 
 def depthwise_conv(kernel: Tensor, bias: Tensor, like: Tensor) -> nn.Conv2d:

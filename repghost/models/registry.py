@@ -1,14 +1,30 @@
-"""Every network by name. To add one: a builder and a description here, as one `Family`."""
+"""Every family of networks: its knobs and its builder. To add one: a row, and a conf/model file."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from repghost.models.architecture import bottleneck_shapes
-from repghost.models.spec import ModelSpec, parse_branches
+from repghost.models.baselines import (
+    EfficientNetSpec,
+    MobileNetV2Spec,
+    MobileNetV3Spec,
+    MobileNeXtSpec,
+    MobileOneSpec,
+    ProxylessNASSpec,
+    ShuffleNetV2Spec,
+    TimmSpec,
+)
+from repghost.models.repghost_spec import (
+    GhostNetSpec,
+    GhostRes50Spec,
+    RepGhostNetSpec,
+    RepGhostRes50Spec,
+)
+from repghost.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,63 +32,59 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Family:
-    """One name of `model.name`: how it is built (which imports torch), how it is described."""
+    """The knobs of a family, and "module:function" (spec, dropout) -> network, imported late."""
 
-    build: Callable[[ModelSpec, float], nn.Module]
-    describe: Callable[[ModelSpec], str]
+    spec: type[ModelSpec]
+    builder: str
+
+    def build(self, spec: ModelSpec, dropout: float) -> nn.Module:
+        """Import the builder, and torch with it, and call it."""
+        module, function = self.builder.split(":")
+        network: nn.Module = getattr(importlib.import_module(module), function)(spec, dropout)
+        return network
+
+
+FAMILIES = {
+    "repghostnet": Family(RepGhostNetSpec, "repghost.models.repghostnet:build_repghostnet"),
+    "ghostnet": Family(GhostNetSpec, "repghost.models.ghostnet:build_ghostnet"),
+    "mobilenetv2": Family(MobileNetV2Spec, "repghost.models.library:mobilenetv2"),
+    "mobilenetv3": Family(MobileNetV3Spec, "repghost.models.library:mobilenetv3"),
+    "mobilenext": Family(MobileNeXtSpec, "repghost.models.written:mobilenext"),
+    "mobileone": Family(MobileOneSpec, "repghost.models.library:mobileone"),
+    "efficientnet": Family(EfficientNetSpec, "repghost.models.library:efficientnet"),
+    "shufflenetv2": Family(ShuffleNetV2Spec, "repghost.models.library:shufflenetv2"),
+    "proxylessnas": Family(ProxylessNASSpec, "repghost.models.written:proxylessnas"),
+    "ghost_res50": Family(GhostRes50Spec, "repghost.models.written:ghost_res50"),
+    "repghost_res50": Family(RepGhostRes50Spec, "repghost.models.written:repghost_res50"),
+    "timm": Family(TimmSpec, "repghost.models.library:timm_model"),
+}
+
+
+def spec_class(family: str) -> type[ModelSpec]:
+    """Return the dataclass of a family's knobs.
+
+    Raises:
+        ValueError: no family has this name; all are named, the nearest first.
+    """
+    return _family(family).spec
 
 
 def build(spec: ModelSpec, dropout: float = 0.0) -> nn.Module:
     """Return the network that `spec` names, in training mode, weights from torch's generator.
 
     Raises:
-        ValueError: no network has this name.
+        ValueError: there is no such family, or the network cannot be built with these knobs.
     """
-    return _family(spec.name).build(spec, dropout)
+    return _family(spec.family).build(spec, dropout).train()
 
 
-def describe(spec: ModelSpec) -> str:
-    """Return one short line that says what `spec` is; imports no torch.
-
-    Raises:
-        ValueError: no network has this name.
-    """
-    return _family(spec.name).describe(spec)
+def nearest(name: str, known: Iterable[str], at_most: int) -> str:
+    """Return known names in words, those most like `name` first."""
+    return ", ".join(difflib.get_close_matches(name, list(known), n=at_most, cutoff=0.0))
 
 
 def _family(name: str) -> Family:
-    if name not in MODELS:
-        nearest = difflib.get_close_matches(name, MODELS, n=len(MODELS), cutoff=0.0)
-        raise ValueError(f"model.name={name}: allowed are {', '.join(nearest)}")
-    return MODELS[name]
-
-
-def _build_repghostnet(spec: ModelSpec, dropout: float) -> nn.Module:
-    from repghost.models.repghostnet import RepGhostNet
-
-    return RepGhostNet(spec, dropout)
-
-
-def _describe_repghostnet(spec: ModelSpec) -> str:
-    shapes = bottleneck_shapes(spec.width, spec.ratio, spec.se)
-    identities = sum(shape.keeps_shape for shape in shapes)
-    parts = [f"RepGhostNet {spec.width:g}x", f"branches {spec.reparam}"]
-    if spec.ratio != 2:
-        parts.append(f"s={spec.ratio:g}")
-    if not spec.se:
-        parts.append("no SE")
-    if not spec.shortcut:
-        kept = len(shapes) - identities
-        parts.append(f"{identities} identity shortcuts removed, {kept} that change shape kept")
-    if spec.relu != "after_add":
-        parts.append(f"ReLU {_relu_note(spec)}")
-    return ", ".join(parts)
-
-
-def _relu_note(spec: ModelSpec) -> str:
-    if not parse_branches(spec.reparam):
-        return f"{spec.relu} (no branches: as after_add)"
-    return f"{spec.relu} (before the add: the sum stays unfused)"
-
-
-MODELS: dict[str, Family] = {"repghostnet": Family(_build_repghostnet, _describe_repghostnet)}
+    if name not in FAMILIES:
+        known = nearest(name, FAMILIES, len(FAMILIES))
+        raise ValueError(f"model.family={name}: allowed are {known}")
+    return FAMILIES[name]

@@ -1,53 +1,68 @@
-"""The knobs of a network, checked; no torch is imported here."""
+"""What a network is asked to be: one checked dataclass a family; no torch is imported here."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-BRANCH_NAMES = ("bn", "id", "dconv")
-RELU_POSITIONS = ("after_add", "after_dconv", "both")
-
-
-def parse_branches(reparam: str) -> tuple[str, ...]:
-    """Return the branches named by `reparam` ("none" or any "+"-joined subset) in canonical order.
-
-    Raises:
-        ValueError: a branch is unknown, empty or named twice.
-    """
-    if reparam == "none":
-        return ()
-    names = reparam.split("+")
-    unknown = [name for name in names if name not in BRANCH_NAMES]
-    if unknown or len(set(names)) != len(names):
-        raise ValueError(
-            f"model.reparam={reparam}: allowed are none or any of {', '.join(BRANCH_NAMES)}"
-            " joined by +, each at most once"
-        )
-    return tuple(name for name in BRANCH_NAMES if name in names)
+SMALLEST_INPUT = 32  # five strides of 2: below it the last stages see padding alone
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """RepGhostNet with every ablation of the paper as data (arXiv:2211.06088, Tables 2, 6, 7).
+    """What every network has: images `(N, in_chs, H, W)` in, logits `(N, num_classes)` out."""
 
-    `ratio` is s: the middle channels are the expansion over s. `shortcut=False` removes the 11
-    identity shortcuts and keeps the 5 that change shape.
-    """
-
-    name: str = "repghostnet"
-    width: float = 0.5
-    reparam: str = "bn"
-    relu: str = "after_add"
-    shortcut: bool = True
-    ratio: float = 2.0
-    se: bool = True
+    family: str = ""
     num_classes: int = 1000
     in_chs: int = 3
 
+    NAME: ClassVar[str] = ""  # of the family, as the paper prints it
+
     def __post_init__(self) -> None:
-        # "dconv+bn" and "bn+dconv" are one network: one spelling, so that they share one key.
-        object.__setattr__(self, "reparam", "+".join(parse_branches(self.reparam)) or "none")
-        if self.relu not in RELU_POSITIONS:
-            raise ValueError(f"model.relu={self.relu}: allowed are {', '.join(RELU_POSITIONS)}")
-        for name in ("width", "ratio", "num_classes", "in_chs"):
+        self.require_positive("num_classes", "in_chs")
+
+    def describe(self) -> str:
+        """Return one short line that says what this is, such as "GhostNet 0.5x"."""
+        return self.NAME
+
+    def check_input(self, size: int) -> None:
+        """Refuse images of `size` pixels a side that the network cannot take.
+
+        Raises:
+            ValueError: they are smaller than the product of the network's strides.
+        """
+        if size < SMALLEST_INPUT:
+            raise ValueError(
+                f"input_size={size}: {self.describe()} needs at least {SMALLEST_INPUT} pixels:"
+                " its strides multiply to that, below it the last stages see padding alone"
+            )
+
+    def require_positive(self, *names: str) -> None:
+        """Raise ValueError for the first of these fields that is not a number above 0."""
+        for name in names:
             value = getattr(self, name)
             if not 0 < value < float("inf"):
                 raise ValueError(f"model.{name}={value}: must be a number greater than 0")
+
+    def require_one_of(self, name: str, allowed: tuple[object, ...]) -> None:
+        """Raise ValueError if this field is none of the allowed values."""
+        value = getattr(self, name)
+        if value not in allowed:
+            words = ", ".join(map(str, allowed))
+            raise ValueError(f"model.{name}={value}: {self.NAME} allows {words}")
+
+
+@dataclass(frozen=True)
+class WidthSpec(ModelSpec):
+    """A family that is scaled by a width multiplier; `WIDTHS` are those allowed, () for any."""
+
+    width: float = 1.0
+
+    WIDTHS: ClassVar[tuple[float, ...]] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("width")
+        if self.WIDTHS:
+            self.require_one_of("width", self.WIDTHS)
+
+    def describe(self) -> str:
+        return f"{self.NAME} {self.width:g}x"

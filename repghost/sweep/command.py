@@ -22,7 +22,7 @@ from repghost.sweep.results import write_results
 from repghost.sweep.scheduler import drive
 from repghost.sweep.space import Point
 from repghost.sweep.study import Ledger, Outcome, Ticket
-from repghost.trial import Stage, latency_of
+from repghost.trial import Stage, ends_as, latency_of
 
 DOING = {"measure": "measuring", "train": "training"}
 
@@ -92,10 +92,11 @@ class Sweep:
         latency = latency_of(ticket.settings, run, self._store)
         if latency is None:
             return "measure"
-        limit = self._base.latency.max_ms
-        if limit is not None and latency.latency_ms > limit:
-            reason = f"{latency.latency_ms:.3f} ms is over latency.max_ms={limit:g}"
-            return Outcome("pruned", latency_ms=latency.latency_ms, reason=reason)
+        if state := ends_as(ticket.settings, latency.latency_ms):
+            limit = ticket.settings.latency.max_ms
+            over = f"{latency.latency_ms:.3f} ms is over latency.max_ms={limit}"
+            reason = over if state == "pruned" else ""
+            return Outcome(state, latency_ms=latency.latency_ms, reason=reason)
         result = run.result()
         if result is None:
             return "train"

@@ -10,7 +10,7 @@ from repghost.atomic import write_text
 from repghost.latency.store import Store
 from repghost.run import Run
 from repghost.sweep.study import Ticket
-from repghost.trial import latency_of, timed_size
+from repghost.trial import latency_of
 
 HEAD = ("study", "key", "state")
 TAIL = (
@@ -21,6 +21,8 @@ TAIL = (
     "latency_low",
     "latency_high",
     "latency_ratio",
+    "ratio_low",
+    "ratio_high",
     "device",
     "protocol",
     "params_m",
@@ -62,7 +64,7 @@ def _row(study: str, ticket: Ticket, at_work: dict[str, str], store: Store) -> R
 
 
 def _deployed(ticket: Ticket, run: Run) -> Row:
-    deployed = run.deployed(timed_size(ticket.settings))
+    deployed = run.deployed(ticket.settings.timed_shape)
     if deployed is None:
         return {}
     return {
@@ -81,6 +83,8 @@ def _latency(ticket: Ticket, run: Run, store: Store) -> Row:
         "latency_low": found.latency_low,
         "latency_high": found.latency_high,
         "latency_ratio": found.latency_ratio,
+        "ratio_low": found.ratio_low,
+        "ratio_high": found.ratio_high,
         "device": found.identity.device,
         "protocol": found.identity.protocol,
     }

@@ -2,8 +2,9 @@
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from hydra.core.override_parser.types import Override
 
@@ -11,7 +12,9 @@ from repghost.settings import Settings
 
 Value = str | int | float | bool | None
 EXPERIMENT = ("model", "data", "recipe", "seed")  # the groups that make a variant
-RESERVED = ("runs", "reference")  # folders below outputs that are not studies
+SWEEP = ("+sweeps", "sweeps")  # how a sweep file is chosen
+VARIANT = "variant"  # the column of a sweep file's named combinations
+RESERVED = ("runs", "reference", "profiles")  # folders below outputs that are not studies
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Grid:
-    """The swept keys with their values as override strings, and the overrides that are fixed."""
+    """The swept keys with their values as override strings, and the overrides that are fixed.
+
+    `variants` are combinations with a name, each a list of overrides; they are multiplied with the
+    rest. `sweep` is the name of the sweep file, if there is one.
+    """
 
     choices: dict[str, list[tuple[Value, str]]]
     fixed: dict[str, str]
+    variants: dict[str, list[str]] = field(default_factory=dict)
+    sweep: str | None = None
 
     def points(self, compose: Callable[[list[str]], Settings]) -> list[Point]:
         """Compose every combination; the last key varies fastest.
@@ -36,30 +45,43 @@ class Grid:
             ValueError: a combination is not allowed; nothing has been started then.
         """
         fixed = [f"{key}={value}" for key, value in self.fixed.items()]
-        combinations = itertools.product(*self.choices.values())
-        return [self._point(values, fixed, compose) for values in combinations]
+        names: list[str | None] = list(self.variants) or [None]
+        combinations = list(itertools.product(*self.choices.values()))
+        return [self._point(name, v, fixed, compose) for name in names for v in combinations]
 
     def _point(
         self,
-        values: tuple[tuple[Value, str], ...],
+        name: str | None,
+        values: Sequence[tuple[Value, str]],
         fixed: list[str],
         compose: Callable[[list[str]], Settings],
     ) -> Point:
-        named = dict(zip(self.choices, values, strict=True))
-        overrides = [f"{key}={text}" for key, (_, text) in named.items()]
-        swept = {key.lstrip("+"): value for key, (value, _) in named.items()}
+        swept: dict[str, Value] = {} if name is None else {VARIANT: name}
+        overrides = [] if name is None else list(self.variants[name])
+        for key, (value, text) in zip(self.choices, values, strict=True):
+            swept[key.lstrip("+")] = value
+            overrides.append(f"{key}={text}")
         return Point(swept, compose([*fixed, *overrides]))
 
 
-def parse_grid(overrides: Sequence[Override]) -> Grid:
+def parse_grid(
+    overrides: Sequence[Override],
+    planned: Sequence[Override] = (),
+    variants: Mapping[str, str] = MappingProxyType({}),
+) -> Grid:
     """Split parsed overrides into what is swept and what is fixed.
+
+    `planned` are those of a sweep file, which the command line's of the same key replace, and
+    `variants` the file's named combinations, each "key=value key=value".
 
     Raises:
         ValueError: a sweep has no discrete values, such as `interval(0, 1)`.
     """
     choices: dict[str, list[tuple[Value, str]]] = {}
     fixed: dict[str, str] = {}
-    for override in overrides:
+    given = {override.get_key_element().lstrip("+") for override in overrides}
+    kept = [override for override in planned if override.get_key_element() not in given]
+    for override in (*kept, *overrides):
         key = override.get_key_element()
         if not override.is_sweep_override():
             fixed[key] = override.get_value_element_as_str()
@@ -70,11 +92,12 @@ def parse_grid(overrides: Sequence[Override]) -> Grid:
                 f"{override.input_line}: a grid needs values to choose from;"
                 " write a,b or choice(a,b) or range(0,3) or glob(*)"
             )
-    return Grid(choices, fixed)
+    words = {name: text.split() for name, text in variants.items()}
+    return Grid(choices, fixed, words, next((fixed[key] for key in SWEEP if key in fixed), None))
 
 
 def study_name(grid: Grid) -> str:
-    """Return a folder name made from the swept keys and the experiment's fixed overrides.
+    """Return a folder name: the sweep file's or the swept keys, and the fixed experiment settings.
 
     Values are not in it: an added value belongs to the same study. Other fixed settings are: their
     runs do not belong in one table.
@@ -85,7 +108,7 @@ def study_name(grid: Grid) -> str:
         for key, value in sorted(grid.fixed.items())
         if key.lstrip("+").split(".")[0] in EXPERIMENT
     ]
-    return re.sub(r"[^\w.=+-]+", "~", "_".join([swept, *fixed]))[:100]
+    return re.sub(r"[^\w.=+-]+", "~", "_".join([grid.sweep or swept, *fixed]))[:100]
 
 
 def check_study_name(name: str) -> str:

@@ -29,7 +29,7 @@ STATES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a variant ended: finished with scores, pruned for its latency, or failed."""
+    """How a variant ended: finished with scores, measured alone, pruned for latency, or failed."""
 
     state: str
     top1: float | None = None
@@ -121,8 +121,10 @@ class Ledger:
         attrs = trial.user_attrs
         settings = self._settings.get(attrs["key"]) or _rebuilt(self._base, attrs["config"])
         values = tuple(trial.values or ())
-        reason = attrs.get("outcome", {}).get("reason", "")
+        outcome = attrs.get("outcome", {})
         state = STATES[trial.state]
+        if state == "pruned":  # Optuna has no word for a variant that is measured alone
+            state = outcome.get("state", state)
         return Ticket(
             trial.number,
             trial._trial_id,
@@ -131,7 +133,7 @@ class Ledger:
             settings,
             state,
             values,
-            reason,
+            outcome.get("reason", ""),
         )
 
 

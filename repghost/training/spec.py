@@ -32,13 +32,15 @@ class DataSpec:
         _require_positive("data", self, "num_classes", "in_chs", "input_size")
         _require_at_least_zero("data", self, "workers")
 
-    def counted(self) -> Self:
+    def counted(self, needed: bool = True) -> Self:
         """Return self with `num_classes` known: the class folders of `root/train` where it is None.
+
+        Where no image is `needed` and the number of classes is given, no folder is looked for.
 
         Raises:
             ValueError: a folder that should hold images is missing or has no class folders.
         """
-        if self.kind != "folder":
+        if self.kind != "folder" or not (needed or self.num_classes is None):
             return self
         if self.name:
             if self.num_classes is None:
@@ -51,7 +53,12 @@ class DataSpec:
 
 def split_folder(root: str | None, split: str) -> Path:
     """Return the folder of `split` ("train" or "val", or a usual synonym) below `root`."""
-    if not root or not Path(root).is_dir():
+    if not root:
+        raise ValueError(
+            "data.root=null: give the folder that holds train/ and val/"
+            " (data=imagenet takes it from the environment's IMAGENET_DIR too)"
+        )
+    if not Path(root).is_dir():
         raise ValueError(f"data.root={root}: no such folder")
     found = [Path(root, name) for name in SPLITS[split] if Path(root, name).is_dir()]
     if not found:
@@ -73,6 +80,7 @@ class RecipeSpec:
 
     `lr` is meant for a batch of `lr_batch` images and scaled linearly to `batch_size`. `ema_decay`
     is the decay per step; 0 switches the average off. The average is what is scored and deployed.
+    `epochs=0` trains nothing: latency and cost alone are scored.
     Source of the defaults of `conf/recipe/paper.yaml`: the paper's released arguments.
     """
 
@@ -99,9 +107,10 @@ class RecipeSpec:
     checkpoint_every_s: float = field(default=60.0, metadata=MACHINE)
 
     def __post_init__(self) -> None:
-        _require_positive("recipe", self, "epochs", "batch_size", "lr", "lr_batch", "scale_min")
+        _require_positive("recipe", self, "batch_size", "lr", "lr_batch", "scale_min")
         _require_positive("recipe", self, "checkpoint_every_s")
-        _require_at_least_zero("recipe", self, "min_lr", "warmup_epochs", "warmup_lr", "shift_px")
+        _require_at_least_zero("recipe", self, "epochs", "min_lr", "warmup_lr", "shift_px")
+        _require_at_least_zero("recipe", self, "warmup_epochs")
         _require_at_least_zero("recipe", self, "momentum", "weight_decay", "color_jitter")
         for name in ("label_smoothing", "dropout", "ema_decay", "hflip", "random_erasing"):
             if not 0 <= getattr(self, name) <= 1:
@@ -111,6 +120,11 @@ class RecipeSpec:
                 f"recipe.warmup_epochs={self.warmup_epochs}: must be fewer than"
                 f" recipe.epochs={self.epochs}"
             )
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return self.epochs > 0
 
 
 def _require_positive(group: str, spec: Any, *names: str) -> None:

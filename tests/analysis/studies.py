@@ -5,14 +5,20 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from repghost.models.paper import ENTRIES
+from repghost.models.spec import ModelSpec
+
 BEFORE = ("study", "key", "state")
+TIMES = ("latency_ms", "latency_low", "latency_high", "latency_ratio", "ratio_low", "ratio_high")
 AFTER = (
-    *("seed", "top1", "top5", "latency_ms", "latency_low", "latency_high", "latency_ratio"),
-    *("device", "protocol", "params_m", "macs_m", "fingerprint", "epochs", "seconds", "commit"),
-    "error",
+    *("seed", "top1", "top5", *TIMES, "device", "protocol", "params_m", "macs_m", "fingerprint"),
+    *("epochs", "seconds", "commit", "error"),
 )
 FINISHED = {
     "state": "finished",
@@ -23,6 +29,8 @@ FINISHED = {
     "latency_low": 1.221,
     "latency_high": 1.249,
     "latency_ratio": 1.0,
+    "ratio_low": 0.994,
+    "ratio_high": 1.006,
     "device": "local",
     "protocol": "paired",
     "params_m": 1.04,
@@ -33,7 +41,7 @@ FINISHED = {
     "commit": "0123abc",
 }
 UNSCORED = dict.fromkeys(("top1", "top5", "epochs", "seconds"), "")
-UNTIMED = dict.fromkeys(("latency_ms", "latency_low", "latency_high", "latency_ratio"), "")
+UNTIMED = dict.fromkeys(TIMES, "")
 
 
 def run(**columns: Any) -> dict[str, Any]:
@@ -49,6 +57,14 @@ def failed(reason: str, **columns: Any) -> dict[str, Any]:
 def pruned(reason: str, **columns: Any) -> dict[str, Any]:
     """Return the row of a run that was timed and not trained."""
     return FINISHED | UNSCORED | {"state": "pruned", "error": reason} | columns
+
+
+def measured(ms: float, **columns: Any) -> dict[str, Any]:
+    """Return the row of a run of recipe=none: `ms` with 1 %, its ratio to 1 ms with 0.5 %."""
+    times = {"latency_ms": ms, "latency_low": 0.99 * ms, "latency_high": 1.01 * ms}
+    ratio = {"latency_ratio": ms, "ratio_low": 0.995 * ms, "ratio_high": 1.005 * ms}
+    row = FINISHED | UNSCORED | {"state": "measured", "fingerprint": f"{ms}"} | times | ratio
+    return row | columns
 
 
 def write_study(
@@ -129,7 +145,8 @@ def write_ablation(outputs: Path) -> Path:
                 top1 = base + gain + 0.25 * ((7 * seed + len(branch)) % 3 - 1)
                 row = run(key=key, seed=seed, top1=top1, latency_ms=ms, fingerprint=f"{width}" * 9)
                 row |= {"latency_low": ms * 0.985, "latency_high": ms * 1.02}
-                row |= {"latency_ratio": ms / 1.234, "macs_m": 2.3 * ms, "params_m": 0.9 * ms}
+                row |= {"latency_ratio": ms / 1.234, "ratio_low": ms / 1.24}
+                row |= {"ratio_high": ms / 1.228, "macs_m": 2.3 * ms, "params_m": 0.9 * ms}
                 rows.append(row | {"model.reparam": branch, "model.width": width})
                 write_curve(outputs, key, top1)
     rows[-1] |= UNSCORED | {"state": "failed", "error": "loss is NaN at epoch 3, step 41"}
@@ -137,5 +154,43 @@ def write_ablation(outputs: Path) -> Path:
     slow |= {"latency_low": 15.0, "latency_high": 15.5, "fingerprint": "3" * 40}
     rows.append(pruned("latency 15.20 ms is over latency.max_ms=10", **slow))
     folder = write_study(outputs, rows, "width-by-branch", "model.reparam model.width")
+    write_provenance(folder)
+    return folder
+
+
+def write_measured(outputs: Path) -> Path:
+    """Write what recipe=none leaves: named networks of 1 to 6.5 ms, two of them one graph."""
+    times = {"efficientnet-b0": 6.5, "repghostnet-0.5x": 1.0, "ghostnet-0.5x": 1.263}
+    rows = [measured(ms, variant=name, macs_m=40 * ms) for name, ms in times.items()]
+    rows.append(measured(1.263, variant="ghostnet-0.5x-again", macs_m=50.5))
+    folder = write_study(outputs, rows, "table3_recipe=none", "variant")
+    write_provenance(folder)
+    return folder
+
+
+def write_network(
+    outputs: Path, key: str, spec: ModelSpec, fingerprint: str, **shapes: str
+) -> None:
+    """Write what a run says of its network: config.yaml, and its graph at the paper's input."""
+    folder = outputs / "runs" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"model": asdict(spec), "data": {"kind": "folder"}, "seed": 0}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    graphs = {"1x3x224x224": fingerprint} | shapes
+    deployed = {shape: {"fingerprint": graph, "params": 1} for shape, graph in graphs.items()}
+    (folder / "certificate.json").write_text(json.dumps({"key": key, "deployed": deployed}))
+
+
+def write_timings(
+    outputs: Path, ratios: Mapping[str, float], study: str = "table3_recipe=none", **columns: Any
+) -> Path:
+    """Write a study of recipe=none in which the paper's networks, by name, have these ratios."""
+    rows = []
+    for name, ratio in ratios.items():
+        key = f"{study}-{name}"
+        write_network(outputs, key, ENTRIES[name].spec, f"graph of {name}")
+        row = measured(ratio, key=key, variant=name, fingerprint=f"graph of {name}") | columns
+        rows.append(row)
+    folder = write_study(outputs, rows, study, "variant")
     write_provenance(folder)
     return folder

@@ -154,6 +154,10 @@ def test_keys_lose_their_group_only_where_that_is_unambiguous():
 
 def test_the_question_is_made_from_the_swept_keys_unless_stated(tmp_path):
     results = study(tmp_path, [*seeds("bn", 99.0), *seeds("id", 98.0)])
-    assert question(results) == "Which reparam (bn, id) gives the best top-1 for its latency?"
+    assert (
+        question(results, find(results))
+        == "Which reparam (bn, id) gives the best top-1 for its latency?"
+    )
     studies.write_provenance(results.study_dir, question="Is bn enough?")
-    assert question(load(results.study_dir)) == "Is bn enough?"
+    results = load(results.study_dir)
+    assert question(results, find(results)) == "Is bn enough?"

@@ -170,6 +170,14 @@ def test_a_report_of_little_opens(browser, tmp_path, rows):
         assert page.evaluate(POINTS) == rows
 
 
+def test_a_study_without_training_is_drawn_as_bars_with_every_name(browser, tmp_path):
+    with opened(browser, write_report(studies.write_measured(tmp_path))) as page:
+        assert page.locator("#latency .barlayer .point").count() == 4
+        names = page.locator("#latency .yaxislayer-above text").all_text_contents()
+        assert names[0] == "repghostnet-0.5x" and len(names) == 4
+        assert page.locator("#tradeoff, #top1").count() == 0
+
+
 def test_variants_at_one_point_stay_tellable_apart(browser, tmp_path):
     names = ("bn", "id", "dconv")
     rows = [studies.run(**{"model.reparam": name}) for name in names]

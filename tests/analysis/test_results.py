@@ -18,6 +18,7 @@ def test_rows_are_typed_and_swept_keys_are_what_stands_before_seed(tmp_path):
     assert row.settings == {"model.reparam": "bn", "model.width": "0.5"}
     assert (row.seed, row.top1, row.top5, row.state) == (3, 98.61, None, "finished")
     assert (row.latency_ms, row.latency_low, row.latency_high) == (1.234, 1.221, 1.249)
+    assert (row.latency_ratio, row.ratio_low, row.ratio_high) == (1.0, 0.994, 1.006)
 
 
 def test_a_study_that_sweeps_seeds_alone_has_no_swept_keys(tmp_path):
@@ -84,13 +85,22 @@ def test_a_csv_that_is_missing_or_none_is_one_clear_line(tmp_path, content, said
     assert "\n" not in str(caught.value)
 
 
+def test_a_csv_of_the_first_version_says_how_to_write_it_anew(tmp_path):
+    folder = studies.write_study(tmp_path, [studies.run()])
+    lines = (folder / "results.csv").read_text().splitlines()
+    old = (",".join(line.split(",")[:10] + line.split(",")[12:]) for line in lines)
+    (folder / "results.csv").write_text("\n".join(old))
+    with pytest.raises(ValueError, match="no column ratio_low, ratio_high: an earlier version"):
+        load(folder)
+
+
 def test_a_header_without_runs_and_a_torn_line_are_refused(tmp_path):
     folder = studies.write_study(tmp_path, [])
     with pytest.raises(ValueError, match="holds a header and no runs"):
         load(folder)
     with (folder / "results.csv").open("a") as file:
         file.write("demo,abc,finished,0,98")
-    with pytest.raises(ValueError, match="line 2: 5 cells, the header has 19"):
+    with pytest.raises(ValueError, match="line 2: 5 cells, the header has 21"):
         load(folder)
 
 

@@ -15,7 +15,9 @@ from repghost.deploy.certificate import (
 from repghost.deploy.export import export
 from repghost.deploy.fuse import fuse
 from repghost.models.registry import build
-from repghost.models.spec import ModelSpec
+from repghost.models.repghost_spec import RepGhostNetSpec
+
+IMAGE = (3, 32, 32)
 
 
 def noise(n, size=32, seed=1):
@@ -30,9 +32,9 @@ def exported(fused, folder, batch=1, size=32):
 class Deployed:
     def __init__(self, folder, batch=1, **knobs):
         torch.manual_seed(0)
-        spec = ModelSpec(**({"width": 0.25, "num_classes": 10} | knobs))
-        self.model = spread_statistics(build(spec), 0)
-        self.fused = fuse(self.model)
+        spec = RepGhostNetSpec(**({"width": 0.25, "num_classes": 10} | knobs))
+        self.model = spread_statistics(build(spec), 0, IMAGE)
+        self.fused = fuse(self.model, IMAGE)
         self.mnn = exported(self.fused, folder, batch)
 
 
@@ -87,7 +89,8 @@ def test_one_dropped_bias_fails_with_the_number_found(deployed, index):
 
 def test_an_mnn_file_with_other_weights_fails(deployed, tmp_path):
     torch.manual_seed(1)
-    other = fuse(spread_statistics(build(ModelSpec(width=0.25, num_classes=10)), 1))
+    network = build(RepGhostNetSpec(width=0.25, num_classes=10))
+    other = fuse(spread_statistics(network, 1, IMAGE), IMAGE)
     certificate = certify(deployed.model, deployed.fused, exported(other, tmp_path), noise(4))
     with pytest.raises(CertificateError, match="mnn: relative error"):
         certificate.require()
@@ -108,14 +111,14 @@ def test_numbers_that_are_not_finite_fail(deployed, part, value):
 def test_nan_weights_fail_all_the_way_through_mnn(deployed, tmp_path):
     model = copy.deepcopy(deployed.model)
     nn.init.constant_(model.classifier.bias, math.nan)
-    fused = fuse(model)
+    fused = fuse(model, IMAGE)
     with pytest.raises(CertificateError, match="not finite"):
         certify(model, fused, exported(fused, tmp_path), noise(2)).require()
 
 
 def test_another_number_of_classes_fails(deployed, tmp_path):
     torch.manual_seed(1)
-    other = fuse(build(ModelSpec(width=0.25, num_classes=7)).eval())
+    other = fuse(build(RepGhostNetSpec(width=0.25, num_classes=7)).eval(), IMAGE)
     certificate = certify(deployed.model, deployed.fused, exported(other, tmp_path), noise(2))
     with pytest.raises(CertificateError, match=r"mnn: its outputs are \(2, 7\)"):
         certificate.require()
@@ -174,8 +177,8 @@ def test_inputs_that_do_not_fit_are_refused(deployed, inputs):
 )
 def test_spread_statistics_keep_activations_in_order_and_every_batchnorm_moves(knobs):
     torch.manual_seed(0)
-    fresh = build(ModelSpec(width=0.25, **knobs))
-    spread = spread_statistics(fresh, 0)
+    fresh = build(RepGhostNetSpec(width=0.25, **knobs))
+    spread = spread_statistics(fresh, 0, (3, 64, 64))
     sizes = []
     for block in spread.blocks:
         block.register_forward_hook(lambda _, __, y: sizes.append(y.square().mean().sqrt().item()))
@@ -190,7 +193,7 @@ def test_spread_statistics_keep_activations_in_order_and_every_batchnorm_moves(k
 
 
 def test_spread_statistics_are_those_of_their_seed():
-    fresh = build(ModelSpec(width=0.2))
-    one, same, other = (spread_statistics(fresh, seed).stem.bn for seed in (0, 0, 1))
+    fresh = build(RepGhostNetSpec(width=0.2))
+    one, same, other = (spread_statistics(fresh, seed, IMAGE).stem.bn for seed in (0, 0, 1))
     assert torch.equal(one.running_mean, same.running_mean)
     assert not torch.equal(one.running_mean, other.running_mean)

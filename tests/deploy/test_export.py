@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from repghost.deploy.export import ExportError, convert, export
 from repghost.deploy.fuse import fuse
 from repghost.deploy.runtime import MnnNetwork
 from repghost.models.registry import build
-from repghost.models.spec import ModelSpec
+from repghost.models.repghost_spec import RepGhostNetSpec
 
 SHAPE = (1, 3, 32, 32)
 
@@ -16,7 +18,8 @@ SHAPE = (1, 3, 32, 32)
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return fuse(spread_statistics(build(ModelSpec(width=0.2, num_classes=5)), 0))
+    spread = spread_statistics(build(RepGhostNetSpec(width=0.2, num_classes=5)), 0, SHAPE[1:])
+    return fuse(spread, SHAPE[1:])
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -36,21 +39,75 @@ def test_exporting_prints_nothing_and_leaves_only_its_two_files(network, tmp_pat
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["a.mnn", "a.onnx"]
 
 
-class Unsupported(nn.Module):
-    def __init__(self):
+class Calls(nn.Module):
+    """One function of the input as a layer."""
+
+    def __init__(self, function):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(1))
+        self.function, self.weight = function, nn.Parameter(torch.ones(1))
 
     def forward(self, x):
-        return torch.linalg.matrix_exp(x * self.weight)
+        return self.function(x * self.weight)
 
 
-def test_a_network_that_onnx_cannot_say_is_refused_and_old_files_stay(tmp_path, capfd):
+def network_with(*functions):
+    """Return a network whose layers blocks.1.0, blocks.1.1, ... call the functions."""
+    model = nn.Sequential()
+    model.add_module("stem", nn.Conv2d(3, 3, 1))
+    odd = nn.Sequential(*(Calls(function) for function in functions))
+    model.add_module("blocks", nn.Sequential(nn.ReLU(), odd))
+    return model.eval()
+
+
+TORCH_LACKS = {
+    "linalg_matrix_exp": torch.linalg.matrix_exp,
+    "fft_rfft2": torch.fft.rfft2,
+    "adaptive_avg_pool2d": lambda x: nn.functional.adaptive_avg_pool2d(x, 3),
+}
+
+
+@pytest.mark.parametrize("operator", TORCH_LACKS)
+def test_an_operator_that_onnx_lacks_is_named_with_its_layer(tmp_path, operator, capfd):
     (tmp_path / "a.onnx").write_bytes(b"old")
-    with pytest.raises(ExportError, match=r"torch cannot export .*matrix_exp"):
-        export(Unsupported(), (1, 1, 4, 4), tmp_path / "a.onnx", tmp_path / "a.mnn")
+    model = network_with(torch.tanh, TORCH_LACKS[operator])
+    with pytest.raises(ExportError, match=rf"at layer blocks\.1\.1: .*{operator}") as refused:
+        export(model, (1, 3, 4, 4), tmp_path / "a.onnx", tmp_path / "a.mnn")
+    assert "\n" not in str(refused.value)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_operators_that_mnn_lacks_are_named_with_their_layers(tmp_path, capfd):
+    def nan(x):
+        return torch.isnan(x).float()
+
+    model = network_with(nan, torch.tanh, lambda x: torch.isinf(x).float(), nan)
+    (tmp_path / "a.mnn").write_bytes(b"old")
+    wanted = r"know .*IsNaN \(layers blocks\.1\.0, blocks\.1\.3\)"
+    with pytest.raises(ExportError, match=wanted) as refused:
+        export(model, (1, 3, 4, 4), tmp_path / "a.onnx", tmp_path / "a.mnn")
+    assert "IsInf (layer blocks.1.2)" in str(refused.value) and "\n" not in str(refused.value)
+    assert (tmp_path / "a.mnn").read_bytes() == b"old"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_input_that_the_network_cannot_take_is_refused_with_its_layer(network, tmp_path):
+    with pytest.raises(ExportError, match=r"cannot take an input of \(4, 32, 32\) at layer stem"):
+        export(network, (1, 4, 32, 32), tmp_path / "a.onnx", tmp_path / "a.mnn")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_conversion_passes_nothing_through_the_working_directory(tmp_path, monkeypatch):
+    # The file through which MNN passes weights: what one process writes, another empties.
+    (tmp_path / ".__convert_external_data.bin").symlink_to("/dev/null")
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    large = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 512)).eval()
+    export(large, SHAPE, Path("a.onnx"), Path("a.mnn"))
+    x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found = MnnNetwork(Path("a.mnn")).run(x.numpy())
+        np.testing.assert_allclose(found, large(x).numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all" * 50])

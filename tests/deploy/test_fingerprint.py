@@ -12,7 +12,7 @@ from repghost.deploy.export import export
 from repghost.deploy.fingerprint import fingerprint
 from repghost.deploy.fuse import fuse
 from repghost.models.registry import build
-from repghost.models.spec import BRANCH_NAMES, RELU_POSITIONS, ModelSpec
+from repghost.models.repghost_spec import BRANCH_NAMES, RELU_POSITIONS, RepGhostNetSpec
 
 SUBSETS = ["+".join(c) or "none" for n in range(4) for c in combinations(BRANCH_NAMES, n)]
 
@@ -27,9 +27,10 @@ def deployed(tmp_path_factory):
         path = folder / f"{name}.onnx"
         if not path.exists():
             torch.manual_seed(seed)
-            model = build(ModelSpec(**({"width": 0.1, "num_classes": 5} | knobs))).eval()
-            model = spread_statistics(model, seed) if spread else model
-            export(fuse(model), (batch, 3, size, size), path, path.with_suffix(".mnn"))
+            model = build(RepGhostNetSpec(**({"width": 0.1, "num_classes": 5} | knobs))).eval()
+            image = (3, size, size)
+            model = spread_statistics(model, seed, image) if spread else model
+            export(fuse(model, image), (batch, 3, size, size), path, path.with_suffix(".mnn"))
         return path
 
     return make

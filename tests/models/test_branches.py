@@ -7,7 +7,7 @@ from torch import nn
 
 from repghost.deploy.certificate import spread_statistics
 from repghost.models.branches import BRANCHES, ConvBn, KeptSum, RepDepthwise
-from repghost.models.spec import RELU_POSITIONS
+from repghost.models.repghost_spec import RELU_POSITIONS
 
 SUBSETS = [names for n in range(len(BRANCHES) + 1) for names in combinations(BRANCHES, n)]
 KERNELS = (1, 3, 5, 7)
@@ -15,7 +15,7 @@ KERNELS = (1, 3, 5, 7)
 
 def spread_block(*args, seed=0, **kwargs):
     torch.manual_seed(seed)
-    return spread_statistics(RepDepthwise(*args, **kwargs), seed).double()
+    return spread_statistics(RepDepthwise(*args, **kwargs), seed, (args[0], 9, 8)).double()
 
 
 def noise(chs, seed=1):
@@ -88,7 +88,8 @@ def test_gradients_equal_numerical_ones(branches, relu):
 @pytest.mark.parametrize(("kernel_size", "stride", "groups"), [(1, 1, 1), (3, 2, 4), (5, 2, 1)])
 def test_fused_conv_bn_equals_training_form(kernel_size, stride, groups, relu):
     torch.manual_seed(0)
-    block = spread_statistics(ConvBn(4, 8, kernel_size, stride, groups, relu=relu), 0).double()
+    block = ConvBn(4, 8, kernel_size, stride, groups, relu=relu)
+    block = spread_statistics(block, 0, (4, 9, 8)).double()
     assert (block.fused()(noise(4)) - block(noise(4))).abs().max() < 1e-10
 
 

@@ -3,16 +3,16 @@ import torch
 from torch import nn
 
 from repghost.models.architecture import bottleneck_shapes
+from repghost.models.bottlenecks import SqueezeExcite
 from repghost.models.registry import build
-from repghost.models.repghostnet import SqueezeExcite
-from repghost.models.spec import RELU_POSITIONS, ModelSpec
+from repghost.models.repghost_spec import RELU_POSITIONS, RepGhostNetSpec
 
 SMALL = {"width": 0.25, "num_classes": 7}
 
 
 def network(**knobs):
     torch.manual_seed(0)
-    return build(ModelSpec(**(SMALL | knobs)))
+    return build(RepGhostNetSpec(**(SMALL | knobs)))
 
 
 @pytest.mark.parametrize("in_chs", [1, 3])
@@ -76,9 +76,9 @@ def test_every_parameter_is_reached_by_the_gradient(relu):
 
 def test_dropout_stands_before_the_classifier_and_is_off_by_default():
     assert network().dropout.p == 0.0
-    assert build(ModelSpec(**SMALL), dropout=0.2).dropout.p == 0.2
+    assert build(RepGhostNetSpec(**SMALL), dropout=0.2).dropout.p == 0.2
     with pytest.raises(ValueError, match=r"1\.5"):
-        build(ModelSpec(**SMALL), dropout=1.5)
+        build(RepGhostNetSpec(**SMALL), dropout=1.5)
 
 
 def test_one_seed_gives_one_network():

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from repghost.models.spec import ModelSpec
+from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.settings import Settings
 from repghost.sweep.space import Point
 from repghost.sweep.study import Ledger, Outcome
 
 
 def point(branch: str) -> Point:
-    settings = replace(Settings(), model=ModelSpec(reparam=branch))
+    settings = replace(Settings(), model=RepGhostNetSpec(reparam=branch))
     return Point({"model.reparam": branch}, settings)
 
 

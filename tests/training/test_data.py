@@ -51,7 +51,7 @@ def test_mixed_seeds_differ_for_neighbouring_numbers():
 
 @pytest.mark.parametrize(
     ("knob", "value"),
-    [("epochs", 0), ("lr", -1.0), ("dropout", 1.5), ("batch_size", 0), ("momentum", float("nan"))],
+    [("epochs", -1), ("lr", -1.0), ("dropout", 1.5), ("batch_size", 0), ("momentum", float("nan"))],
 )
 def test_recipe_names_the_knob_that_is_wrong(knob, value):
     with pytest.raises(ValueError, match=rf"recipe\.{knob}={value}"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from repghost.models.registry import build
-from repghost.models.spec import ModelSpec
+from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.training.batches import Batch
 from repghost.training.data import open_source
 from repghost.training.engine import Training, TrainingDiverged, train
@@ -42,7 +42,7 @@ class Fuse:
 
 def start(recipe: RecipeSpec = RECIPE, dies_at: int | None = None) -> Training:
     torch.manual_seed(3)
-    model = build(ModelSpec(width=0.1, num_classes=10), dropout=recipe.dropout)
+    model = build(RepGhostNetSpec(width=0.1, num_classes=10), dropout=recipe.dropout)
     source = open_source(DATA, recipe, seed=3)
     source = source if dies_at is None else Fuse(source, dies_at)
     return Training(model, source, recipe, 3, torch.device("cpu"))

@@ -1,0 +1,115 @@
+"""The latencies of the paper's networks among all studies below a folder, with their evidence."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from analysis.results import Results, Row, load, read_object
+from repghost.latency.statistics import Interval
+from repghost.models.registry import spec_class
+from repghost.models.spec import ModelSpec
+
+SHAPE = "1x3x224x224"  # what the paper times: batch 1
+PROTOCOL = "paired"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A measured network: median in ms and ratio to RepGhostNet 0.5x, with 95 % intervals."""
+
+    spec: ModelSpec
+    ms: Interval
+    ratio: Interval
+    device: str
+    study: str
+    started: str
+    commit: str
+    mnn: str
+
+
+def timings(outputs: Path) -> tuple[list[Timing], list[str]]:
+    """Return every latency at 224 pixels and batch 1, and what could not be read, in sentences."""
+    found: list[Timing] = []
+    unread: list[str] = []
+    for path in sorted(outputs.glob("*/results.csv")):
+        try:
+            results = load(path.parent)
+        except ValueError as error:
+            unread.append(f"left out: {error}")
+            continue
+        found += _of_study(results)
+    return found, unread
+
+
+def by_device(found: Sequence[Timing]) -> dict[str, dict[ModelSpec, Timing]]:
+    """Return the newest study's timing of each network on each device."""
+    devices: dict[str, dict[ModelSpec, Timing]] = {}
+    for one in sorted(found, key=lambda one: (one.started, one.study)):
+        devices.setdefault(one.device, {})[one.spec] = one
+    return dict(sorted(devices.items()))
+
+
+def chosen_devices(devices: Mapping[str, Any], wanted: str | None) -> list[str]:
+    """Return the names of all devices, or of those that hold `wanted`, whatever its case.
+
+    Raises:
+        ValueError: none does; all are named.
+    """
+    names = [name for name in devices if wanted is None or wanted.lower() in name.lower()]
+    if not names:
+        known = "; ".join(devices) or "none"
+        raise ValueError(f"--device {wanted}: was not measured; devices with data: {known}")
+    return names
+
+
+def _of_study(results: Results) -> Iterator[Timing]:
+    for row in results.rows:
+        ms = _interval(row.latency_ms, row.latency_low, row.latency_high)
+        ratio = _interval(row.latency_ratio, row.ratio_low, row.ratio_high)
+        if row.protocol != PROTOCOL or ms is None or ratio is None:
+            continue
+        spec = _spec(results.runs_dir / row.key / "config.yaml")
+        if spec is not None and _fingerprint(results, row) == row.fingerprint:
+            yield _timing(results, row, spec, ms, ratio)
+
+
+def _timing(results: Results, row: Row, spec: ModelSpec, ms: Interval, ratio: Interval) -> Timing:
+    known = results.provenance
+    versions = known.get("versions")
+    return Timing(
+        spec,
+        ms,
+        ratio,
+        row.device,
+        results.study,
+        started=str(known.get("started") or ""),
+        commit=row.commit or str(known.get("commit") or "unknown"),
+        mnn=str(versions.get("MNN", "unknown")) if isinstance(versions, dict) else "unknown",
+    )
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> Interval | None:
+    """Return the interval of a positive number, widened where it leaves its value out."""
+    if value is None or low is None or high is None or min(low, value) <= 0:
+        return None
+    return Interval(value, min(low, value), max(high, value))
+
+
+def _fingerprint(results: Results, row: Row) -> str | None:
+    """Return the fingerprint of the run's network at the paper's input, if it was certified."""
+    certificate = read_object(results.runs_dir / row.key / "certificate.json")
+    deployed = certificate.get("deployed")
+    graph = deployed.get(SHAPE) if isinstance(deployed, dict) else None
+    return str(graph.get("fingerprint")) if isinstance(graph, dict) else None
+
+
+def _spec(config: Path) -> ModelSpec | None:
+    """Return the network of a run's config.yaml, None if it is of no family known here."""
+    try:
+        model = yaml.safe_load(config.read_text(encoding="utf-8"))["model"]
+        return spec_class(model["family"])(**model)
+    except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError):
+        return None

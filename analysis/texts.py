@@ -1,0 +1,53 @@
+"""Numbers and lists as the terminal and the report print them."""
+
+from collections.abc import Sequence
+
+from analysis.variants import Estimate, Latency
+
+MISSING = "-"
+NAMED_AT_MOST = 8
+
+
+def number(value: float | None, digits: int) -> str:
+    return MISSING if value is None else f"{value:.{digits}f}"
+
+
+def bounded(value: float | None, low: float | None, high: float | None, digits: int) -> str:
+    """Return "1.234 [1.201, 1.260]"; without an interval the value alone."""
+    if value is None or low is None or high is None:
+        return number(value, digits)
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def score_text(score: Estimate | None) -> str:
+    """Return "98.89", with more than one seed "98.89 ± 0.12", "-" where there is no score."""
+    if score is None:
+        return MISSING
+    spread = "" if score.std is None else f" ± {score.std:.2f}"
+    return f"{score.mean:.2f}{spread}"
+
+
+def latency_text(latency: Latency | None) -> str:
+    """Return the latency in ms with its interval."""
+    if latency is None:
+        return MISSING
+    return bounded(latency.ms, latency.low, latency.high, ms_digits(latency.ms))
+
+
+def ratio_text(latency: Latency | None) -> str:
+    """Return the ratio to the reference network with its interval."""
+    if latency is None:
+        return MISSING
+    return bounded(latency.ratio, latency.ratio_low, latency.ratio_high, 3)
+
+
+def ms_digits(ms: float) -> int:
+    """Return how many decimals of a time in ms are worth a look."""
+    return 3 if ms < 10 else 2 if ms < 100 else 1
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """Return names in a row; of very many the first ones and how many more there are."""
+    more = len(names) - NAMED_AT_MOST
+    shown = [*names[:NAMED_AT_MOST], f"and {more} more"] if more > 0 else names
+    return separator.join(shown)
