@@ -64,11 +64,20 @@ def prepare(settings: Settings, mnn: Path) -> Prepared:
 
 
 def build_network(settings: Settings) -> nn.Module:
-    """Build the network with the weights that its seed gives."""
+    """Build the network with the weights that its seed gives, or those of its checkpoint.
+
+    Raises:
+        ValueError: the checkpoint cannot be read, or does not fit; the keys are named.
+    """
     import torch
 
     torch.manual_seed(settings.seed)
-    return build(settings.model, dropout=settings.recipe.dropout)
+    network = build(settings.model, dropout=settings.recipe.dropout)
+    if settings.model.weights is not None:
+        from repghost.models.weights import load_weights, read_checkpoint
+
+        load_weights(network, read_checkpoint(Path(settings.model.weights)))
+    return network
 
 
 def reference_network(settings: Settings) -> Path:

@@ -1,6 +1,8 @@
 """From Hydra's config to typed, checked settings; no `DictConfig` goes further than this."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +18,7 @@ from repghost.variant import Variant
 
 T = TypeVar("T")
 HYDRAS_KEYS = ("hydra",)  # in the composed config, but Hydra's
+DIGEST_DIGITS = 16
 VARIANT_GROUPS = ("model", "data", "recipe")
 
 
@@ -71,12 +74,24 @@ def settings_from(config: DictConfig) -> Settings:
     if own.data.get("num_classes", 0) is None:
         own.data.num_classes = data.num_classes
     OmegaConf.resolve(own.model)  # it looks at data, which is not with it from here on
-    model = _one(spec_class(own.model.get("family", "")), own.model, "model")
+    model = _with_digest(_one(spec_class(own.model.get("family", "")), own.model, "model"))
     around = OmegaConf.masked_copy(own, [str(key) for key in own if key not in VARIANT_GROUPS])
     settings = replace(_one(Settings, around, ""), model=model, data=data, recipe=recipe)
     for size in {settings.timed_shape[-1], *([data.input_size] if recipe.trains else [])}:
         model.check_input(size)
     return settings
+
+
+def _with_digest(model: ModelSpec) -> ModelSpec:
+    """Return `model` with the digest of its checkpoint's content, if it starts from one."""
+    if model.weights is None:
+        return model
+    path = Path(model.weights)
+    if not path.is_file():
+        raise ValueError(f"model.weights={model.weights}: no such file")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_DIGITS]
+    return replace(model, weights=str(path.resolve()), weights_digest=digest)
 
 
 def _one(kind: type[T], config: DictConfig, group: str) -> T:

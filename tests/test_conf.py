@@ -134,3 +134,13 @@ def test_a_letter_of_figure_3_is_the_network_that_it_stands_for():
     assert settings("model.module=a").variant.key != settings("model.module=e").variant.key
     with pytest.raises(ValueError, match=r"model\.reparam=dconv: model\.module=b stands for"):
         settings("model.module=b", "model.reparam=dconv")
+
+
+def test_a_checkpoint_counts_by_its_content_not_by_its_place(tmp_path):
+    places = [tmp_path / name for name in ("a.pt", "b.pt", "c.pt")]
+    for place, content in zip(places, (b"one", b"one", b"two"), strict=True):
+        place.write_bytes(content)
+    keys = [settings(f"model.weights={place}").variant.key for place in places]
+    assert keys[0] == keys[1] != keys[2] != settings().variant.key
+    with pytest.raises(ValueError, match=r"model\.weights=nowhere\.pt: no such file"):
+        settings("model.weights=nowhere.pt")

@@ -13,6 +13,7 @@ from repghost.deploy.runtime import MnnNetwork
 from repghost.latency.profile import read_profiles
 from repghost.latency.spec import LatencySpec
 from repghost.models.repghost_spec import RepGhostNetSpec
+from repghost.preparation import build_network
 from repghost.run import Run
 from repghost.settings import Settings, StorageSpec
 from repghost.tracking import TrackingSpec
@@ -201,3 +202,16 @@ def test_a_batch_is_timed_and_certified_as_a_batch(tmp_path):
     store = trial.Store(chosen.storage.url)
     one, three = (trial.latency_of(s, run_of(s), store) for s in (chosen, batch))
     assert three.latency_ms > 1.5 * one.latency_ms
+
+
+def test_a_variant_starts_from_the_weights_it_is_given(tmp_path):
+    chosen = settings(tmp_path)
+    released = build_network(replace(chosen, seed=9)).state_dict()
+    torch.save({"state_dict": released}, tmp_path / "released.pt")
+    spec = replace(chosen.model, weights=str(tmp_path / "released.pt"))
+    loaded = build_network(replace(chosen, model=spec)).state_dict()
+    assert all(torch.equal(loaded[key], released[key]) for key in released)
+    wider = replace(chosen, model=replace(spec, width=0.3))
+    with pytest.raises(ValueError, match=r"do not fit RepGhostNet: .*, expected \("):
+        trial.run_stage(wider, "measure", 1, say=lambda line: None)
+    assert "do not fit" in run_of(wider).error()

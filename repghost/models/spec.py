@@ -1,6 +1,6 @@
 """What a network is asked to be: one checked dataclass a family; no torch is imported here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 SMALLEST_INPUT = 32  # five strides of 2: below it the last stages see padding alone
@@ -8,11 +8,17 @@ SMALLEST_INPUT = 32  # five strides of 2: below it the last stages see padding a
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What every network has: images `(N, in_chs, H, W)` in, logits `(N, num_classes)` out."""
+    """What every network has: images `(N, in_chs, H, W)` in, logits `(N, num_classes)` out.
+
+    `weights` is a checkpoint to start from. Its content decides the result, as `weights_digest`;
+    where it lies does not.
+    """
 
     family: str = ""
     num_classes: int = 1000
     in_chs: int = 3
+    weights: str | None = field(default=None, metadata={"machine": True})
+    weights_digest: str | None = None
 
     NAME: ClassVar[str] = ""  # of the family, as the paper prints it
 
