@@ -10,6 +10,7 @@ import os
 import re
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -135,19 +136,30 @@ def _measure(settings: Settings, run: Run, threads: int, say: Say) -> None:
 
 
 def _profile(settings: Settings, mnn: Path, fingerprint: str, say: Say) -> None:
-    """Time the operators on the first device, in rounds with the reference network's."""
+    """Time the operators on the first device, in rounds with those of another network."""
     path = profile_path(settings, fingerprint)
     if path.exists():
         return
-    reference = reference_network(settings)
-    subjects = [
-        Subject(settings.model.describe(), mnn, fingerprint),
-        Subject(reference.stem, reference),
-    ]
+    other = _counterpart(settings, mnn.parent / "counterpart.mnn")
+    subjects = [Subject(settings.model.describe(), mnn, fingerprint), other]
     device = open_device(settings.latency.devices[0])
     profiles = profile(subjects, device, max_seconds=settings.latency.max_seconds)
     write_profiles(path, profiles)
     say(f"operators of {settings.model.describe()} in {path} ({profiles[0].rounds} rounds)")
+
+
+def _counterpart(settings: Settings, mnn: Path) -> Subject:
+    """Return the network to compare operators with: the model's own counterpart or the reference.
+
+    What disturbs a round disturbs both: only so are their operators compared round by round.
+    """
+    spec = settings.model.counterpart
+    if spec is None:
+        reference = reference_network(settings)
+        return Subject(reference.stem, reference)
+    found = prepare(replace(settings, model=spec), mnn)
+    found.certificate.require()
+    return Subject(spec.describe(), mnn, found.fingerprint)
 
 
 def _certified(settings: Settings, run: Run, mnn: Path) -> str:

@@ -12,7 +12,7 @@ from repghost import trial
 from repghost.deploy.runtime import MnnNetwork
 from repghost.latency.profile import read_profiles
 from repghost.latency.spec import LatencySpec
-from repghost.models.repghost_spec import RepGhostNetSpec
+from repghost.models.repghost_spec import GhostNetSpec, RepGhostNetSpec
 from repghost.preparation import build_network
 from repghost.run import Run
 from repghost.settings import Settings, StorageSpec
@@ -189,6 +189,22 @@ def test_a_profile_asked_for_is_taken_once_beside_the_reference(tmp_path):
     before = path.stat().st_mtime_ns
     trial.run_stage(profiled, "measure", 1, say=lambda line: None)
     assert path.stat().st_mtime_ns == before
+
+
+def test_adds_are_profiled_beside_the_concatenations_that_they_replace(tmp_path):
+    spec = GhostNetSpec(width=0.1, reuse="add", num_classes=10)
+    chosen = replace(settings(tmp_path), model=spec, recipe=RecipeSpec(epochs=0))
+    limits = replace(chosen.latency, profile=True, max_seconds=0.1)
+    profiled = replace(chosen, latency=limits)
+    trial.run_stage(profiled, "measure", 1, say=lambda line: None)
+    store = trial.Store(chosen.storage.url)
+    found = trial.latency_of(profiled, run_of(profiled), store)
+    add, concat = read_profiles(trial.profile_path(profiled, found.identity.fingerprint))
+    assert add.rounds == concat.rounds
+    assert sum(operator.kind == "Raster concat" for operator in concat.operators) == 32
+    adds = [one for one in add.operators if one.kind == "BinaryOp add"]
+    assert sum(one.layer.rpartition(".")[2].startswith("ghost") for one in adds) == 32
+    assert not any(operator.kind == "Raster concat" for operator in add.operators)
 
 
 def test_a_batch_is_timed_and_certified_as_a_batch(tmp_path):

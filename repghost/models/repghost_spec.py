@@ -1,6 +1,6 @@
 """The knobs of RepGhostNet and of Ghost modules; no torch is imported here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from repghost.models.architecture import bottleneck_shapes
@@ -128,6 +128,11 @@ class GhostNetSpec(WidthSpec):
 
     def describe(self) -> str:
         return super().describe() + (", add for concat" if self.reuse == "add" else "")
+
+    @property
+    def counterpart(self) -> ModelSpec | None:
+        """With adds: the same network with concatenations."""
+        return replace(self, reuse="concat") if self.reuse == "add" else None
 
 
 @dataclass(frozen=True)

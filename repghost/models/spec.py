@@ -29,6 +29,11 @@ class ModelSpec:
         """Return one short line that says what this is, such as "GhostNet 0.5x"."""
         return self.NAME
 
+    @property
+    def counterpart(self) -> "ModelSpec | None":
+        """The network whose operators this one's are compared with, if there is one."""
+        return None
+
     def check_input(self, size: int) -> None:
         """Refuse images of `size` pixels a side that the network cannot take.
 
