@@ -61,7 +61,7 @@ class Sweep:
         self._ledger = Ledger(folder, self._study, base)
         self._results = folder / "results.csv"
         self._lines: dict[str, Line] = {}
-        self._doing: dict[str, str] = {}  # what is being done to whom, by key
+        self._doing: dict[str, str] = {}  # what is being done to whom, by row
 
     def run(self) -> int:
         """Drive the missing variants, then print the table; 1 if a variant failed, else 0."""
@@ -116,12 +116,12 @@ class Sweep:
 
     def _show(self, running: dict[Ticket, Job]) -> None:
         """Draw the board; only what is running or has changed is read again."""
-        self._doing = doing = {t.key: DOING[job.stage] for t, job in running.items()}
+        self._doing = doing = {t.row: DOING[job.stage] for t, job in running.items()}
         for ticket in self._tickets:
-            state = doing.get(ticket.key, "waiting") if ticket.state == "running" else ticket.state
-            seen = self._lines.get(ticket.key)
-            if seen is None or seen.state != state or ticket.key in doing:
-                self._lines[ticket.key] = _line(ticket, state, self._store)
+            state = doing.get(ticket.row, "waiting") if ticket.state == "running" else ticket.state
+            seen = self._lines.get(ticket.row)
+            if seen is None or seen.state != state or ticket.row in doing:
+                self._lines[ticket.row] = _line(ticket, state, self._store)
         self._board.show(list(self._lines.values()))
 
     def _write(self) -> None:

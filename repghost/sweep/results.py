@@ -39,7 +39,7 @@ Row = dict[str, Any]
 def write_results(
     path: Path, study: str, tickets: Iterable[Ticket], at_work: dict[str, str], store: Store
 ) -> None:
-    """Replace `results.csv`; `at_work` names what is being done to the runs in progress, by key."""
+    """Replace `results.csv`; `at_work` names what is being done to the runs in progress, by row."""
     tickets = list(tickets)
     swept = list(dict.fromkeys(key for ticket in tickets for key in ticket.swept if key != "seed"))
     columns = [*HEAD, *swept, *TAIL]
@@ -52,7 +52,7 @@ def write_results(
 
 def _row(study: str, ticket: Ticket, at_work: dict[str, str], store: Store) -> Row:
     run = Run(ticket.settings.outputs, ticket.key)
-    state = at_work.get(ticket.key, "waiting") if ticket.state == "running" else ticket.state
+    state = at_work.get(ticket.row, "waiting") if ticket.state == "running" else ticket.state
     row: Row = {"study": study, "key": ticket.key, "state": state, **ticket.swept}
     row |= {"seed": ticket.settings.seed, "error": ticket.reason}
     row |= _deployed(ticket, run) | _latency(ticket, run, store)

@@ -12,6 +12,7 @@ from repghost.settings import Settings
 
 Value = str | int | float | bool | None
 EXPERIMENT = ("model", "data", "recipe", "seed")  # the groups that make a variant
+LATENCY = "latency."  # keys of how a variant is timed
 SWEEP = ("+sweeps", "sweeps")  # how a sweep file is chosen
 VARIANT = "variant"  # the column of a sweep file's named combinations
 RESERVED = ("runs", "reference", "profiles")  # folders below outputs that are not studies
@@ -23,6 +24,15 @@ class Point:
 
     swept: dict[str, Value]
     settings: Settings
+
+    @property
+    def row(self) -> str:
+        """What a row of the study stands for: a variant, and how it is timed where that is swept.
+
+        Settings of latency do not make another variant: one run, timed in several ways.
+        """
+        timed = [f" {key}={value}" for key, value in self.swept.items() if key.startswith(LATENCY)]
+        return self.settings.variant.key + "".join(timed)
 
 
 @dataclass(frozen=True)

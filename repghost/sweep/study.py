@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from repghost.lock import Lock
 from repghost.settings import Settings
-from repghost.sweep.space import Point, Value
+from repghost.sweep.space import LATENCY, Point, Value
 from repghost.variant import Variant
 
 STATES = {
@@ -43,7 +43,8 @@ class Ticket:
 
     number: int
     trial_id: int
-    key: str
+    row: str  # see `Point.row`
+    key: str  # of the run
     swept: dict[str, Value]
     settings: Settings
     state: str
@@ -75,32 +76,33 @@ class Ledger:
                 f"{journal}: cannot be read ({error}); move it away to start the study anew"
                 " (finished runs are kept and not repeated)"
             ) from error
+        if any("row" not in trial.user_attrs for trial in self._study.get_trials(deepcopy=False)):
+            raise ValueError(f"{journal}: is of an older version; move it away to start it anew")
         self._base = base
         self._settings: dict[str, Settings] = {}
 
     def enroll(self, points: Iterable[Point], is_done: Callable[[Ticket], bool]) -> None:
         """Enqueue every point that is neither done, nor waiting, nor running; failed ones again."""
-        latest = {ticket.key: ticket for ticket in self.tickets()}
+        latest = {ticket.row: ticket for ticket in self.tickets()}
         for point in points:
-            key = point.settings.variant.key
-            if key in self._settings:
+            if point.row in self._settings:
                 continue  # two combinations that are one variant
-            self._settings[key] = point.settings
-            ticket = latest.get(key)
+            self._settings[point.row] = point.settings
+            ticket = latest.get(point.row)
             if ticket is not None:
                 ticket = replace(ticket, settings=point.settings)
             if ticket is None or (_closed(ticket) and not is_done(ticket)):
-                self._study.add_trial(_waiting(key, point))
+                self._study.add_trial(_waiting(point))
 
     def tickets(self) -> list[Ticket]:
         """Return the latest trial of every variant of the study, in the order they were asked."""
         trials = self._study.get_trials(deepcopy=False)
-        latest = {trial.user_attrs["key"]: trial for trial in trials}
+        latest = {trial.user_attrs["row"]: trial for trial in trials}
         return [self._ticket(trial) for trial in latest.values()]
 
     def asked(self) -> list[Ticket]:
         """Return the tickets of the points that were enrolled in this process."""
-        return [ticket for ticket in self.tickets() if ticket.key in self._settings]
+        return [ticket for ticket in self.tickets() if ticket.row in self._settings]
 
     def start(self) -> None:
         """Ask Optuna for everything that waits: from now on it counts as running."""
@@ -119,7 +121,7 @@ class Ledger:
 
     def _ticket(self, trial: FrozenTrial) -> Ticket:
         attrs = trial.user_attrs
-        settings = self._settings.get(attrs["key"]) or _rebuilt(self._base, attrs["config"])
+        settings = self._settings.get(attrs["row"]) or _rebuilt(self._base, attrs)
         values = tuple(trial.values or ())
         outcome = attrs.get("outcome", {})
         state = STATES[trial.state]
@@ -128,6 +130,7 @@ class Ledger:
         return Ticket(
             trial.number,
             trial._trial_id,
+            attrs["row"],
             attrs["key"],
             attrs["swept"],
             settings,
@@ -167,23 +170,30 @@ def _closed(ticket: Ticket) -> bool:
     return ticket.state not in ("waiting", "running")
 
 
-def _waiting(key: str, point: Point) -> FrozenTrial:
+def _waiting(point: Point) -> FrozenTrial:
     """A trial as a template: a category that is new to the study is allowed here, in `ask` not."""
     distributions: dict[str, Any] = {
         name: CategoricalDistribution([value]) for name, value in point.swept.items()
     }
-    config = point.settings.variant.config()
+    variant = point.settings.variant
+    notes = {"row": point.row, "key": variant.key, "swept": point.swept, "config": variant.config()}
     return create_trial(
         state=TrialState.WAITING,
         params=dict(point.swept),
         distributions=distributions,
-        user_attrs={"key": key, "swept": point.swept, "config": config},
+        user_attrs=notes,
     )
 
 
-def _rebuilt(base: Settings, config: dict[str, Any]) -> Settings:
+def _rebuilt(base: Settings, notes: dict[str, Any]) -> Settings:
     """Settings of a variant that this command did not ask for, from what the study noted."""
-    variant = Variant.from_config(config)
+    variant, swept = Variant.from_config(notes["config"]), notes["swept"].items()
+    timed = {key.removeprefix(LATENCY): value for key, value in swept if key.startswith(LATENCY)}
     return replace(
-        base, model=variant.model, data=variant.data, recipe=variant.recipe, seed=variant.seed
+        base,
+        model=variant.model,
+        data=variant.data,
+        recipe=variant.recipe,
+        seed=variant.seed,
+        latency=replace(base.latency, **timed),
     )

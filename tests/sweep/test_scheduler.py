@@ -11,7 +11,7 @@ from repghost.sweep.study import Outcome, Ticket
 
 
 def ticket(name: str) -> Ticket:
-    return Ticket(0, 0, name, {}, Settings(), "running")
+    return Ticket(0, 0, name, name, {}, Settings(), "running")
 
 
 @dataclass

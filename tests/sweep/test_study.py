@@ -56,6 +56,44 @@ def test_what_failed_or_was_pruned_is_kept_with_its_reason_and_asked_again(tmp_p
     assert states(open_ledger(tmp_path, "bn", done=False)) == {"bn": "running"}
 
 
+def batches(folder: Path, *sizes: int) -> Ledger:
+    ledger = Ledger(folder, "study", Settings())
+    latencies = {size: replace(Settings().latency, batch_size=size) for size in sizes}
+    points = [
+        Point({"latency.batch_size": size}, replace(Settings(), latency=latency))
+        for size, latency in latencies.items()
+    ]
+    ledger.enroll(points, lambda ticket: True)
+    ledger.start()
+    return ledger
+
+
+def test_one_network_at_two_batch_sizes_is_two_rows_of_one_run(tmp_path):
+    tickets = batches(tmp_path, 1, 8).tickets()
+    assert len(tickets) == 2 and len({ticket.key for ticket in tickets}) == 1
+    again = batches(tmp_path, 32).tickets()  # of which two were asked for by another command
+    assert {t.swept["latency.batch_size"]: t.settings.timed_shape[0] for t in again} == {
+        1: 1,
+        8: 8,
+        32: 32,
+    }
+
+
+def test_a_variant_measured_alone_is_kept_as_such(tmp_path):
+    tell_all(open_ledger(tmp_path, "bn"), Outcome("measured", latency_ms=2.0))
+    (kept,) = open_ledger(tmp_path, "bn", done=True).tickets()
+    assert (kept.state, kept.values) == ("measured", ())
+
+
+def test_a_journal_of_an_older_version_is_refused_by_name(tmp_path):
+    ledger = open_ledger(tmp_path, "bn")
+    journal = tmp_path / "study.journal"
+    journal.write_text(journal.read_text().replace('"row"', '"old"'))
+    with pytest.raises(ValueError, match=r"study\.journal: is of an older version; move it away"):
+        open_ledger(tmp_path, "bn")
+    del ledger
+
+
 def test_a_variant_left_running_by_a_killed_driver_is_the_same_trial_again(tmp_path):
     before = open_ledger(tmp_path, "bn", "id").tickets()
     after = open_ledger(tmp_path, "bn", "id").tickets()
