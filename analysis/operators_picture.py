@@ -4,16 +4,15 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from analysis.markup import Html, join, tag
+from analysis.markup import Html, tag
 from analysis.operators import SIDES, Row, evidence, rows, signed
+from analysis.svg import FONT, INK, LINE, QUIET, px, text
 from repghost.latency.profile import Group, Profile
 from repghost.latency.statistics import Interval
 
 Unit = Literal["ms", "%"]
 MOST_ROWS = 12
 COLORS = ("#0072b2", "#c94f00")  # as the report's first two series; also told apart by position
-INK, QUIET, LINE = "#16202b", "#5a6775", "#dfe4ea"
-FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 WIDTH, LEFT, RIGHT = 960, 190, 300  # px: all, the names' column, the numbers' column
 BAR, GAP, MARGIN = 16, 12, 24
 LINE_CHARS = 135  # what fits in a line of small print
@@ -46,14 +45,14 @@ def picture(profiles: Sequence[Profile], unit: Unit = "ms") -> str:
     notes = [line for sentence in evidence(profiles) for line in _wrapped(sentence)]
     end = bottom + 48 + 16 * len(notes) + MARGIN // 2
     parts = [
-        tag("rect", width=str(WIDTH), height=_px(end), fill="#ffffff"),
+        tag("rect", width=str(WIDTH), height=px(end), fill="#ffffff"),
         *_head(profiles),
         *_axis(scale, top, bottom),
         *(part for i, row in enumerate(found) for part in _bars(row, scale, top + i * height)),
-        *(_text(line, MARGIN, bottom + 56 + 16 * i, 11, QUIET) for i, line in enumerate(notes)),
+        *(text(line, MARGIN, bottom + 56 + 16 * i, 11, QUIET) for i, line in enumerate(notes)),
     ]
     label = "Time by kind of operator: " + " against ".join(one.network for one in profiles)
-    size = {"width": str(WIDTH), "height": _px(end), "viewBox": f"0 0 {WIDTH} {_px(end)}"}
+    size = {"width": str(WIDTH), "height": px(end), "viewBox": f"0 0 {WIDTH} {px(end)}"}
     spaces = {"xmlns": "http://www.w3.org/2000/svg", "font_family": FONT}
     return tag("svg", tag("title", label), *parts, role="img", **size, **spaces) + "\n"
 
@@ -65,27 +64,27 @@ def _head(profiles: Sequence[Profile]) -> list[Html]:
         y = MARGIN + 22 * i
         side = f"{SIDES[i]}: " if len(profiles) > 1 else ""
         said = f"{side}{one.network}, {one.total_ms:.2f} ms a run"
-        swatch = tag("rect", x=_px(MARGIN), y=_px(y - 4), width="14", height="14", fill=COLORS[i])
-        parts.append(tag("g", swatch, _text(said, MARGIN + 22, y + 8, 15, INK)))
+        swatch = tag("rect", x=px(MARGIN), y=px(y - 4), width="14", height="14", fill=COLORS[i])
+        parts.append(tag("g", swatch, text(said, MARGIN + 22, y + 8, 15, INK)))
     if len(profiles) > 1:
         y = MARGIN + 22 * len(profiles) + 8
-        parts.append(_text("A - B", WIDTH - MARGIN, y, 12, QUIET, "end"))
+        parts.append(text("A - B", WIDTH - MARGIN, y, 12, QUIET, "end"))
     return parts
 
 
 def _axis(scale: Scale, top: float, bottom: float) -> list[Html]:
     lines = []
     for tick in scale.ticks:
-        x = _px(scale.x(tick))
-        lines.append(tag("line", x1=x, x2=x, y1=_px(top - 6), y2=_px(bottom), stroke=LINE))
-        lines.append(_text(f"{tick:g}", scale.x(tick), bottom + 16, 11, QUIET, "middle"))
+        x = px(scale.x(tick))
+        lines.append(tag("line", x1=x, x2=x, y1=px(top - 6), y2=px(bottom), stroke=LINE))
+        lines.append(text(f"{tick:g}", scale.x(tick), bottom + 16, 11, QUIET, "middle"))
     title = "ms, median" if scale.unit == "ms" else "% of the operators' time"
-    return [*lines, _text(title, scale.x(scale.end / 2), bottom + 32, 11, QUIET, "middle")]
+    return [*lines, text(title, scale.x(scale.end / 2), bottom + 32, 11, QUIET, "middle")]
 
 
 def _bars(row: Row, scale: Scale, y: float) -> list[Html]:
     middle = y + BAR * len(row.groups) / 2
-    parts = [_text(row.name, LEFT - 10, middle + 4, 13, INK, "end")]
+    parts = [text(row.name, LEFT - 10, middle + 4, 13, INK, "end")]
     for i, group in enumerate(row.groups):
         if group.count:
             parts += _bar(group, scale, y + BAR * i, COLORS[i])
@@ -93,7 +92,7 @@ def _bars(row: Row, scale: Scale, y: float) -> list[Html]:
         (a, b), ms = row.groups, row.difference_ms
         points = signed(100 * (a.share.value - b.share.value), 1)
         said = f"{signed(ms.value, 2)} ms, {points} points"
-        parts.append(_text(said, WIDTH - MARGIN, middle + 4, 12, INK, "end"))
+        parts.append(text(said, WIDTH - MARGIN, middle + 4, 12, INK, "end"))
     return parts
 
 
@@ -101,13 +100,13 @@ def _bar(group: Group, scale: Scale, y: float, color: str) -> list[Html]:
     """Return a bar from 0 to the median, a whisker over the interval, and the numbers."""
     value = _value(group, scale.unit)
     x, low, high = (scale.x(v) for v in value)
-    size = {"width": _px(max(x - LEFT, 1)), "height": _px(BAR - 2)}
-    middle = _px(y + BAR / 2 - 1)
+    size = {"width": px(max(x - LEFT, 1)), "height": px(BAR - 2)}
+    middle = px(y + BAR / 2 - 1)
     said = f"{group.ms.value:.2f} ms, {100 * group.share.value:.1f} %"
     return [
-        tag("rect", x=_px(LEFT), y=_px(y), fill=color, **size),
-        tag("line", x1=_px(low), x2=_px(high), y1=middle, y2=middle, stroke=INK),
-        _text(said, max(x, high) + 6, y + BAR - 5, 11, QUIET),
+        tag("rect", x=px(LEFT), y=px(y), fill=color, **size),
+        tag("line", x1=px(low), x2=px(high), y1=middle, y2=middle, stroke=INK),
+        text(said, max(x, high) + 6, y + BAR - 5, 11, QUIET),
     ]
 
 
@@ -131,19 +130,3 @@ def _wrapped(sentence: str) -> list[str]:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return lines
-
-
-def _text(
-    said: str,
-    x: float,
-    y: float,
-    size: int,
-    color: str,
-    anchor: Literal["start", "middle", "end"] = "start",
-) -> Html:
-    where = {"x": _px(x), "y": _px(y), "font_size": str(size), "text_anchor": anchor}
-    return tag("text", join([said]), fill=color, **where)
-
-
-def _px(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

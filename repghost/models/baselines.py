@@ -59,14 +59,12 @@ class ShuffleNetV2Spec(WidthSpec):
 
 
 @dataclass(frozen=True)
-class MobileOneSpec(ModelSpec):
-    """MobileOne (arXiv:2206.04040), timm's, with its own re-parameterisation."""
+class VariantSpec(ModelSpec):
+    """A family of a few named variants."""
 
-    family: str = "mobileone"
-    variant: str = "s0"
+    variant: str = ""
 
-    NAME: ClassVar[str] = "MobileOne"
-    VARIANTS: ClassVar[tuple[str, ...]] = ("s0", "s1", "s2", "s3", "s4")
+    VARIANTS: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,7 +75,18 @@ class MobileOneSpec(ModelSpec):
 
 
 @dataclass(frozen=True)
-class EfficientNetSpec(ModelSpec):
+class MobileOneSpec(VariantSpec):
+    """MobileOne (arXiv:2206.04040), timm's, with its own re-parameterisation."""
+
+    family: str = "mobileone"
+    variant: str = "s0"
+
+    NAME: ClassVar[str] = "MobileOne"
+    VARIANTS: ClassVar[tuple[str, ...]] = ("s0", "s1", "s2", "s3", "s4")
+
+
+@dataclass(frozen=True)
+class EfficientNetSpec(VariantSpec):
     """EfficientNet (arXiv:1905.11946), timm's."""
 
     family: str = "efficientnet"
@@ -85,13 +94,6 @@ class EfficientNetSpec(ModelSpec):
 
     NAME: ClassVar[str] = "EfficientNet"
     VARIANTS: ClassVar[tuple[str, ...]] = ("b0", "b1", "b2", "b3", "b4")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_one_of("variant", self.VARIANTS)
-
-    def describe(self) -> str:
-        return f"{self.NAME}-{self.variant.upper()}"
 
 
 @dataclass(frozen=True)
