@@ -1,10 +1,10 @@
 """The contract that every network of the paper keeps, from its name to a resumed training."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import golden_cost
 import numpy as np
 import onnx
 import pytest
@@ -20,9 +20,6 @@ from repghost.settings import Settings
 from repghost.training.batches import Batch
 from repghost.training.engine import Training, train
 from repghost.training.spec import RecipeSpec
-
-sys.path.insert(0, str(Path(__file__).parent / "models"))
-import golden_cost
 
 NOTHING = RecipeSpec(epochs=0)
 TWO_STEPS = RecipeSpec(epochs=1, batch_size=4, warmup_epochs=0, checkpoint_every_s=1e-9)

@@ -2,16 +2,22 @@ import argparse
 import fractions
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torchvision import models as torchvision_models
 
+from repghost.models.baselines import (
+    EfficientNetSpec,
+    MobileNetV2Spec,
+    MobileNetV3Spec,
+    MobileOneSpec,
+    ShuffleNetV2Spec,
+)
 from repghost.models.registry import build
-from repghost.models.repghost_spec import RepGhostNetSpec
+from repghost.models.repghost_spec import GhostNetSpec, RepGhostNetSpec
 from repghost.models.weights import load_weights, read_checkpoint
-
-timm = pytest.importorskip("timm")
-torchvision_models = pytest.importorskip("torchvision.models")
 
 
 def spread(network):
@@ -252,3 +258,27 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, name, content):
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path, name):
     with pytest.raises(FileNotFoundError):
         read_checkpoint(tmp_path / name)
+
+
+LIBRARIES = {
+    "ghostnet": (GhostNetSpec(width=0.5), lambda: timm.create_model("ghostnet_050")),
+    "mobilenetv2": (MobileNetV2Spec(), torchvision_models.mobilenet_v2),
+    "mobilenetv3": (
+        MobileNetV3Spec(width=0.75),
+        lambda: timm.create_model("mobilenetv3_small_075"),
+    ),
+    "mobileone": (MobileOneSpec(), lambda: timm.create_model("mobileone_s0")),
+    "efficientnet": (EfficientNetSpec(), lambda: timm.create_model("efficientnet_b0")),
+    "shufflenetv2": (ShuffleNetV2Spec(width=0.5), torchvision_models.shufflenet_v2_x0_5),
+}
+
+
+@pytest.mark.parametrize("family", LIBRARIES)
+def test_the_librarys_own_weights_load_into_what_comes_from_it(family):
+    spec, theirs = LIBRARIES[family][0], spread(LIBRARIES[family][1]())
+    ours = spread(build(spec, dropout=0.2))
+    x = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert not torch.allclose(ours(x), theirs(x))
+        load_weights(ours, theirs.state_dict())
+        assert torch.equal(ours(x), theirs(x))

@@ -1,4 +1,4 @@
-"""Make golden_cost.csv again: `python tests/models/golden_cost.py`; `git diff` shows what moved."""
+"""Make golden_cost.csv again: `python tests/golden_cost.py`; `git diff` shows what moved."""
 
 import csv
 from pathlib import Path
