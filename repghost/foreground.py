@@ -26,6 +26,8 @@ def run_one(settings: Settings) -> int:
         if _goes_on(settings, run, store, say):
             run_stage(settings, "train", threads, say)
             _say_result(run, say)
+        for remark in run.remarks():
+            say(remark)
     except Exception:
         say(f"failed: {run.error()}\ntraceback: {run.folder / 'error.txt'}")
         return 1
@@ -54,6 +56,4 @@ def _say_result(run: Run, say: Say) -> None:
     assert result is not None
     scores = f"top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %"
     say(f"{scores}  after {result['epochs']} epochs, {result['seconds']:.1f} s of training")
-    for remark in run.remarks():
-        say(remark)
     say(f"result: {run.folder / 'result.json'}")

@@ -56,12 +56,16 @@ class Run:
         return read_json(self._result)
 
     def remarks(self) -> list[str]:
-        """Return what the user should know of a finished run: images skipped, files passed over."""
+        """Return what the user should know beside the numbers: what stayed unfused, was skipped."""
         result = self.result() or {}
-        skipped = result.get("skipped_images", [])
-        few = ", ".join(skipped[:3]) + (", ..." if len(skipped) > 3 else "")
-        images = [f"{len(skipped)} images could not be read and were skipped: {few}"]
-        return [*result.get("warnings", []), *(images if skipped else [])]
+        kept, skipped = self.certificate().get("not_folded", []), result.get("skipped_images", [])
+        parts = [f"{len(kept)} parts could not be folded and run as they are: {_few(kept)}"]
+        images = [f"{len(skipped)} images could not be read and were skipped: {_few(skipped)}"]
+        return [
+            *(parts if kept else []),
+            *result.get("warnings", []),
+            *(images if skipped else []),
+        ]
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write `result.json`: from now on the run is finished."""
@@ -105,3 +109,7 @@ class Run:
 
 def _shape_name(shape: Shape) -> str:
     return "x".join(map(str, shape))
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -231,3 +231,11 @@ def test_a_variant_starts_from_the_weights_it_is_given(tmp_path):
     with pytest.raises(ValueError, match=r"do not fit RepGhostNet: .*, expected \("):
         trial.run_stage(wider, "measure", 1, say=lambda line: None)
     assert "do not fit" in run_of(wider).error()
+
+
+def test_what_could_not_be_folded_is_said_beside_the_numbers(tmp_path):
+    for relu, said in (("after_add", []), ("both", ["16 parts could not be folded"])):
+        chosen = replace(settings(tmp_path, relu=relu), recipe=RecipeSpec(epochs=0))
+        trial.run_stage(chosen, "measure", 1, say=lambda line: None)
+        remarks = run_of(chosen).remarks()
+        assert [remark[: len(said[0])] for remark in remarks] == said
