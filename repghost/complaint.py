@@ -43,7 +43,7 @@ def _with_suggestion(said: str, conf: Path, words: Sequence[str]) -> str:
 def _no_such_file(conf: Path, group: str, name: str) -> str:
     known = sorted(path.stem for path in (conf / group).glob("*.yaml"))
     near = difflib.get_close_matches(name, known, n=len(known), cutoff=0.0)
-    return f"{group}={name}: there is no such {group}; allowed are {', '.join(near)}"
+    return f"{group}={name}: there is none of this name; allowed are {', '.join(near)}"
 
 
 def _choices(conf: Path, words: Sequence[str]) -> list[str]:

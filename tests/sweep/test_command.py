@@ -164,8 +164,13 @@ def test_one_variant_runs_in_the_foreground_and_is_not_repeated(tmp_path):
         ),
         ("model.width=0", "model.width=0.0: must be a number greater than 0"),
         ("model.ratio=-1", "model.ratio=-1.0: must be a number greater than 0"),
-        ("model.branch=bn", "unknown key model.branch; model has name, width, reparam"),
-        ("model=resnet", "Could not find 'model/resnet'"),
+        ("model.branch=bn", "unknown key model.branch; model has family, width, reparam"),
+        (
+            "model=ghostnett",
+            "there is none of this name; allowed are ghostnet, repghost",
+        ),
+        ("+sweeps=tabel3", "sweeps=tabel3: there is none of this name; allowed are table3,"),
+        ("data.input_size=31", "input_size=31: RepGhostNet 0.1x, branches bn needs at least 32"),
         ("latency.devices=[pixel]", "latency.devices=['pixel']: must be a list such as [local]"),
         ("storage.url=sqlite:////proc/nowhere/x.db", "sqlite:////proc/nowhere/x.db"),
         ("storage.url=nonsense", "nonsense"),
@@ -179,6 +184,27 @@ def test_bad_input_is_one_clear_line(tmp_path, argument, said, mode):
     assert output.startswith("error: ")
     assert len(output.strip().splitlines()) == 1
     assert "Traceback" not in output
+
+
+def test_a_sweep_file_holds_its_network_s_keys_and_needs_m(tmp_path):
+    said = launch(tmp_path, "-m", "model=ghostnet", "model.reparam=id", code=2)
+    assert said == "error: unknown key model.reparam; model has family, width, reuse, weights," + (
+        " num_classes, in_chs\n"
+    )
+    said = launch(tmp_path, "+sweeps=table6", code=2)
+    assert said == "error: this file of sweeps/ holds many variants: run it with -m\n"
+
+
+def test_a_sweep_file_without_training_ends_with_latencies_alone(tmp_path):
+    limits = ("latency.max_rounds=10", "latency.input_size=32", "tracking=none")
+    output = launch(tmp_path, "-m", "+sweeps=table6", "recipe.epochs=0", *limits)
+    assert "7 runs (7 measured)" in output
+    with (tmp_path / "outputs/s/results.csv").open() as file:
+        found = list(csv.DictReader(file))
+    assert len({row["fingerprint"] for row in found}) == 2  # a ReLU before the add, and none
+    assert all(row["latency_ms"] and row["ratio_low"] and not row["top1"] for row in found)
+    again = launch(tmp_path, "-m", "+sweeps=table6", "recipe.epochs=0", *limits)
+    assert "measuring" not in again
 
 
 def test_missing_data_is_one_clear_line(tmp_path):
