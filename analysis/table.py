@@ -14,17 +14,20 @@ from analysis.findings import Findings, failure_words, find, headline
 from analysis.results import Results
 from analysis.texts import MISSING
 
-COMFORTABLE_WIDTH = 100  # columns of text; a wider table stands closer
+COMFORTABLE_WIDTH = 100  # columns of text that a table takes at most, if it can
 NAME_WIDTH = 12  # a longer name may be folded
 STYLES = {"failed": "bold red", "pruned": "yellow"}
 
 
-def summary(results: Results) -> list[RenderableType]:
-    """Return what a sweep prints at its end, top to bottom; nothing in it is read as markup."""
+def summary(results: Results, width: int = COMFORTABLE_WIDTH) -> list[RenderableType]:
+    """Return what a sweep prints at its end on `width` columns, top to bottom.
+
+    Nothing in it is read as markup.
+    """
     found = find(results)
-    shown = _fitted(columns(results, found))
+    shown = _fitted(columns(results, found), width)
     return [
-        _table(results, found, shown),
+        _table(results, found, shown, width),
         _legend(shown),
         Text(),
         *(Text(sentence) for sentence in headline(found)),
@@ -36,19 +39,20 @@ def summary(results: Results) -> list[RenderableType]:
 
 def print_summary(results: Results, console: Console) -> None:
     """Print the summary; a path stays on one line however narrow the console, to be copied."""
-    parts, paths = summary(results), _paths(results)
+    parts, paths = summary(results, console.width), _paths(results)
     for part in parts[: -len(paths)]:
         console.print(part)
     for path in paths:
         console.print(path, soft_wrap=True)
 
 
-def _table(results: Results, found: Findings, shown: Sequence[Column]) -> Table:
+def _table(results: Results, found: Findings, shown: Sequence[Column], width: int) -> Table:
+    roomy = _width(shown) + 2 * len(shown) < min(width, COMFORTABLE_WIDTH)
     table = Table(
         title=Text(f"{results.study}: {_counts(results)}"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1 if _width(shown) + 2 * len(shown) < COMFORTABLE_WIDTH else 0, 0, 0),
+        padding=(0, 1 if roomy else 0, 0, 0),
         pad_edge=False,
     )
     for column in shown:
@@ -65,10 +69,10 @@ def _table(results: Results, found: Findings, shown: Sequence[Column]) -> Table:
     return table
 
 
-def _fitted(shown: list[Column]) -> list[Column]:
+def _fitted(shown: list[Column], width: int) -> list[Column]:
     """Return columns that fit the width; where they do not, intervals go below their medians."""
     for name in ("ratio", "latency ms"):
-        if _width(shown) + len(shown) > COMFORTABLE_WIDTH:
+        if _width(shown) + 2 * len(shown) > min(width, COMFORTABLE_WIDTH):
             shown = [_folded(column) if column.name == name else column for column in shown]
     return shown
 

@@ -39,6 +39,16 @@ def test_no_line_of_a_large_study_is_wider_than_100_columns_or_cut(tmp_path):
     assert "2/3" in text
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_an_ordinary_terminal_shows_every_column_of_the_demo(tmp_path, width):
+    text = printed(studies.write_demo(tmp_path), width)
+    table = text[: text.index("*: on the Pareto front")].splitlines()
+    assert max(map(len, table)) <= width
+    for heading in ("top-1", "top-5", "latency", "ratio", "Params", "MACs", "twins"):
+        assert heading in " ".join(table[:5]).split(), heading
+    assert "[0.994, 1.006]" in text and "[1.221, 1.249]" in text
+
+
 def test_failed_and_pruned_runs_are_listed_with_their_reasons(tmp_path):
     text = printed(studies.write_ablation(tmp_path))
     assert "failed reparam=none width=1.5, seed 2: loss is NaN at epoch 3, step 41" in text
