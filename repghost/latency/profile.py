@@ -28,8 +28,6 @@ Chosen = Callable[[Operator], bool]
 ROUNDS = 100
 FEWEST_ROUNDS = 10
 SEED = 0
-SETTLE_MS = 60.0  # after loading, GhostNet 1.0x came down from 8.2 to 6.7 ms in its first ten runs
-SETTLE_RUNS = 1000  # at most, where a clock is coarse
 NS = 1e6  # in a millisecond; samples are kept as whole nanoseconds
 TIMES = ("samples_ms", "plain_ms", "callbacks_ms")
 
@@ -259,15 +257,13 @@ class _Taker:
 
     def take(self, network: ProfiledNetwork, order: np.random.Generator) -> None:
         """Add a plain sample and one with callbacks, in random order, at a steady state."""
-        spent_ms = runs = 0.0
-        while spent_ms < SETTLE_MS and runs < SETTLE_RUNS:
-            spent_ms, runs = spent_ms + network.time_ms(1), runs + 1
+        self.sampler.settle(network)
         for with_callbacks in order.permutation(2).tolist():
             if with_callbacks:
-                network.time_operators(self.sampler.runs)  # untimed, as `sample_ms` does
+                network.time_operators(self.sampler.runs)  # untimed: the callbacks settle, too
                 self.timed.append(network.time_operators(self.sampler.runs))
             else:
-                self.plain_ms.append(self.sampler.sample_ms(network))
+                self.plain_ms.append(self.sampler.timed_ms(network))
 
     def profile(self, device: Device, state: DeviceState, seed: int) -> Profile:
         return Profile(

@@ -16,7 +16,8 @@ Loader = Callable[[], TimedNetwork]  # loads the network anew at every call
 
 SAMPLE_MS = 4.0  # a sample of one 0.2 ms run would time the clock and the cache, not the network
 MOST_RUNS = 1000
-SETTLING_RUNS = 10  # as many as the paper's protocol has to warm up
+SETTLING_RUNS = 10  # as many as the paper's protocol has to warm up, but for no longer than
+SETTLING_MS = 60.0
 MIN_ROUNDS = 30
 CHECK_EVERY = 10
 WARM_UP_BLOCK = 5  # samples
@@ -54,7 +55,7 @@ class Sampler:
     def __init__(self, load: Loader) -> None:
         self.load = load
         network = load()
-        self.runs = _runs_per_sample(min(network.time_ms(1) for _ in range(3)))
+        self._set_pace(min(network.time_ms(1) for _ in range(3)))
         self.warmed_up = self._warm_up(network)
 
     def _warm_up(self, network: TimedNetwork) -> bool:
@@ -63,19 +64,33 @@ class Sampler:
         for _ in range(WARM_UP_BLOCKS):
             times = [network.time_ms(self.runs) for _ in range(WARM_UP_BLOCK)]
             # By the fastest: a busy spell now must not make this side's samples the shorter ones.
-            self.runs, now = _runs_per_sample(min(times)), _median(times)
+            self._set_pace(min(times))
+            now = _median(times)
             if abs(now - before) <= WARM_UP_CHANGE * now:
                 return True
             before = now
         return False
 
-    def sample_ms(self, network: TimedNetwork) -> float:
-        """Return the mean time of one sample's runs, after at least as many untimed ones.
+    def _set_pace(self, run_ms: float) -> None:
+        """Fit runs to a sample; `run_ms` has a floor, as a coarse clock may read 0."""
+        self.run_ms = max(SAMPLE_MS / MOST_RUNS, run_ms)
+        self.runs = round(max(1, SAMPLE_MS / self.run_ms))
 
-        The untimed runs bring a network that was just loaded to its steady state: GhostNet 1.0x
-        came down from 8.0 to 7.3 ms in its first ten runs, the smaller RepGhostNet sooner.
+    def sample_ms(self, network: TimedNetwork) -> float:
+        """Return the mean time of one sample's runs, the network settled first."""
+        self.settle(network)
+        return self.timed_ms(network)
+
+    def settle(self, network: TimedNetwork) -> None:
+        """Bring a network that was just loaded to its steady state.
+
+        GhostNet 1.0x came down from 8.0 to 7.3 ms in its first ten runs, the smaller RepGhostNet
+        sooner; a batch of 8, which takes ten times as long, was steady after one.
         """
-        network.time_ms(max(self.runs, SETTLING_RUNS))
+        network.time_ms(max(self.runs, min(SETTLING_RUNS, math.ceil(SETTLING_MS / self.run_ms))))
+
+    def timed_ms(self, network: TimedNetwork) -> float:
+        """Return the mean time of one sample's runs of a settled network."""
         return _require_time(network.time_ms(self.runs))
 
 
@@ -159,11 +174,6 @@ def _round(samplers: tuple[Sampler, Sampler], order: np.random.Generator) -> lis
         side: samplers[side].sample_ms(networks[side]) for side in order.permutation(2).tolist()
     }
     return [times[0], times[1]]
-
-
-def _runs_per_sample(run_ms: float) -> int:
-    shortest_ms = SAMPLE_MS / MOST_RUNS  # also where a coarse clock reads 0
-    return round(max(1, SAMPLE_MS / max(shortest_ms, run_ms)))
 
 
 def _median(times: list[float]) -> float:
