@@ -24,6 +24,7 @@ class Run:
         self.lock = Lock(self.folder / "run.lock")
         self.onnx = self.folder / "model.onnx"
         self.mnn = self.folder / "model.mnn"
+        self.checkpoint = self.folder / "checkpoint.pt"
         self._certificate = self.folder / "certificate.json"
         self._result = self.folder / "result.json"
         self._error = self.folder / "error.txt"

@@ -8,18 +8,22 @@ one. Everything heavy is imported when a stage runs, so that planning imports no
 import errno
 import os
 import re
+import shutil
+import socket
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from repghost.interrupt import Interrupted, Stop
 from repghost.latency.device import open_device
 from repghost.latency.measure import identity_of, measure
 from repghost.latency.profile import Subject, profile, write_profiles
-from repghost.latency.record import Measurement
-from repghost.latency.store import Store
+from repghost.latency.record import Identity, Measurement
+from repghost.latency.store import Store, StoreError
 from repghost.lock import Held
 from repghost.preparation import build_network, prepare, reference_network
 from repghost.provenance import commit, versions
@@ -35,19 +39,42 @@ if TYPE_CHECKING:
 Stage = Literal["measure", "train"]
 Say = Callable[[str], None]
 CERTIFIED_IMAGES = 64  # validation images, after training
+ALMOST_NOTHING = 1 << 20  # bytes; with less free space a failed write is no surprise
+MACHINES_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 
 
-def run_stage(settings: Settings, stage: Stage, threads: int, say: Say = print) -> None:
-    """Run one stage of a variant on `threads` threads; a failure is also left in `error.txt`."""
+def run_stage(
+    settings: Settings,
+    stage: Stage,
+    threads: int | None,
+    say: Say = print,
+    *,
+    stop: Stop | None = None,
+) -> None:
+    """Run one stage of a variant on `threads` threads; what fails for good leaves `error.txt`.
+
+    With None it takes as many as its cluster's job was given. A job that was told to end, or met a
+    full disk, leaves none: it is to be run again.
+    """
     run = Run(settings.outputs, settings.variant.key)
+    threads = threads or cores_of_job()
     _hold(run, say)
+    if stop:  # this is a job: its log should tell where and when
+        host, now = socket.gethostname(), time.time()
+        say(f"run {run.key}: {stage} begins on {host}, process {os.getpid()}, time {now:.2f}")
     try:
         run.forgive()
         run.tidy()
         run.write_config(settings.variant)
-        {"measure": _measure, "train": _train}[stage](settings, run, threads, say)
+        if stage == "measure":
+            _measure(settings, run, threads, say)
+        else:
+            _train(settings, run, threads, say, stop or Stop())
+    except Interrupted:
+        raise
     except Exception as error:
-        run.fail(_reason(error), traceback.format_exc())
+        if not _is_of_the_machine(error, run.outputs):
+            run.fail(_reason(error), traceback.format_exc())
         raise
     finally:
         run.lock.release()
@@ -62,10 +89,17 @@ def _hold(run: Run, say: Say) -> None:
         run.lock.acquire(wait=True)
 
 
+def _is_of_the_machine(error: Exception, outputs: Path) -> bool:
+    """Whether the place where it ran is to blame and not the variant: another try may do."""
+    if isinstance(error, StoreError) or getattr(error, "errno", None) in MACHINES_ERRORS:
+        return True
+    return shutil.disk_usage(outputs).free < ALMOST_NOTHING  # whatever it was that broke first
+
+
 def _reason(error: Exception) -> str:
     """Say a failure in a line: what the user can mend without Python's names around it."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"the disk is full ({error.filename or error.strerror})"
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return f"out of memory ({error}); a smaller recipe.batch_size, or a larger machine"
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
@@ -83,7 +117,19 @@ def threads_for(parallel: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // parallel)
 
 
-def latency_of(settings: Settings, run: Run, store: Store) -> Measurement | None:
+def cores_of_job() -> int:
+    """Return the cores that SLURM gave to this job, elsewhere all that the process may use."""
+    given = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE")
+    return int(given) if given else threads_for(1)
+
+
+class Latencies(Protocol):
+    """Where a latency is looked up: the database, or what was read of it."""
+
+    def find(self, identity: Identity) -> Measurement | None: ...
+
+
+def latency_of(settings: Settings, run: Run, store: Latencies) -> Measurement | None:
     """Return the stored latency of a variant's deployed network on the first device, if known."""
     deployed = run.deployed(settings.timed_shape)
     if deployed is None:
@@ -178,7 +224,7 @@ def _certified(settings: Settings, run: Run, mnn: Path) -> str:
     return found.fingerprint
 
 
-def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
+def _train(settings: Settings, run: Run, threads: int, say: Say, stop: Stop) -> None:
     """Train, score, certify with validation images, export, and write the result."""
     if run.result():
         return
@@ -194,7 +240,8 @@ def _train(settings: Settings, run: Run, threads: int, say: Say) -> None:
     source = open_source(settings.data, settings.recipe, settings.seed)
     training = Training(build_network(settings), source, settings.recipe, settings.seed, device)
     with _tracker(settings, run, say) as tracker:
-        trained = train(training, run.folder, run.key, _reporter(settings, tracker, say))
+        report = _reporter(settings, run, tracker, say)
+        trained = train(training, run.folder, run.key, report, stop)
         images = next(batch.images for batch in source.val() if len(batch.images))
         _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
         result = _result(settings, run, trained, training.seconds)
@@ -211,10 +258,17 @@ def _tracker(settings: Settings, run: Run, say: Say) -> Tracker:
     return tracker
 
 
-def _reporter(settings: Settings, tracker: Tracker, say: Say) -> Callable[[dict[str, Any]], None]:
-    """Return what sees each epoch's record: W&B, and the user in a line."""
+def _reporter(
+    settings: Settings, run: Run, tracker: Tracker, say: Say
+) -> Callable[[dict[str, Any]], None]:
+    """Return what sees each epoch's record: W&B, and the user in a line.
+
+    A job that was frozen for so long that another took its place ends there.
+    """
 
     def report(record: dict[str, Any]) -> None:
+        if not run.lock.still_ours():
+            raise Interrupted(f"run {run.key} was taken over by {run.lock.holder()}")
         tracker.log(record)
         say(
             f"epoch {record['epoch'] + 1}/{settings.recipe.epochs}"

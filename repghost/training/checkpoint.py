@@ -1,5 +1,6 @@
 """Checkpoints that survive a kill at any moment: the last and the one before it, checked."""
 
+import errno
 import pickle
 import zipfile
 from pathlib import Path
@@ -30,7 +31,8 @@ class Checkpoints:
             try:
                 torch.save(state, draft)
             except RuntimeError as error:  # torch's word for a short write
-                raise OSError(f"cannot write {self.last}: {_first_line(error)}") from error
+                said = f"cannot be written: {_first_line(error)}"
+                raise OSError(errno.EIO, said, str(self.last)) from error
             if self.last.exists():
                 self.last.replace(self.previous)
 

@@ -22,6 +22,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from repghost.atomic import write_text
+from repghost.interrupt import Stop
 from repghost.training.batches import Batch, Source, seed_everything
 from repghost.training.checkpoint import Checkpoints, State
 from repghost.training.evaluate import evaluate
@@ -158,13 +159,14 @@ PLACE = ("epoch", "step", "images", "loss_sum", "seconds", "history", "skipped")
 
 
 def train(
-    training: Training, folder: Path, key: str, on_epoch: Callable[[Record], None]
+    training: Training, folder: Path, key: str, on_epoch: Callable[[Record], None], stop: Stop
 ) -> Trained:
     """Train to the recipe's last epoch, from the checkpoint in `folder` where there is one.
 
     `metrics.jsonl` in `folder` gets a line an epoch, each epoch once. `on_epoch` sees each record.
 
     Raises:
+        Interrupted: `stop` was asked for; the checkpoint is that of the step before.
         TrainingDiverged: the loss is NaN or infinite.
         OSError: a checkpoint or a record cannot be written.
     """
@@ -175,28 +177,31 @@ def train(
     metrics = folder / "metrics.jsonl"
     write_text(metrics, "".join(json.dumps(record) + "\n" for record in training.history))
     while training.epoch < training.recipe.epochs:
-        _run_epoch(training, lambda: checkpoints.save({"key": key, **training.state()}))
+        _run_epoch(training, lambda: checkpoints.save({"key": key, **training.state()}), stop)
         with metrics.open("a") as file:
             file.write(json.dumps(training.history[-1]) + "\n")
         on_epoch(training.history[-1])
     return Trained(training.scored, training.history, training.skipped, warnings)
 
 
-def _run_epoch(training: Training, save: Callable[[], None]) -> None:
-    """Run the rest of the epoch; save now and then within it, and at its end."""
+def _run_epoch(training: Training, save: Callable[[], None], stop: Stop) -> None:
+    """Run the rest of the epoch; save now and then within it, when told to end, and at its end."""
     start = saved = time.monotonic()
     before = training.seconds
     batches = training.source.train(training.epoch, training.step)
-    for batch in batches:
-        training.train_step(batch)
-        training.seconds = before + time.monotonic() - start
-        if time.monotonic() - saved > training.recipe.checkpoint_every_s:
-            save()
-            saved = time.monotonic()
+    with stop.deferred():
+        for batch in batches:
+            training.train_step(batch)
+            training.seconds = before + time.monotonic() - start
+            if stop.asked or time.monotonic() - saved > training.recipe.checkpoint_every_s:
+                save()
+                saved = time.monotonic()
+                stop.obey()
     record = training.end_epoch()
     training.seconds = before + time.monotonic() - start
     record["seconds"] = training.seconds - sum(row["seconds"] for row in training.history[:-1])
-    save()
+    with stop.deferred():
+        save()
 
 
 def _schedule(

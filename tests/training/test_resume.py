@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from repghost.interrupt import Interrupted, Stop
 from repghost.models.registry import build
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.training.batches import Batch
@@ -49,7 +50,7 @@ def start(recipe: RecipeSpec = RECIPE, dies_at: int | None = None) -> Training:
 
 
 def finish(training: Training, folder: Path):
-    return train(training, folder, "key", lambda record: None)
+    return train(training, folder, "key", lambda record: None, Stop())
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,28 @@ def test_killed_run_goes_on_to_the_same_weights_bit_for_bit(dies_at, undisturbed
     assert lasting == [
         {k: v for k, v in row.items() if k != "seconds"} for row in undisturbed.history
     ]
+
+
+def test_a_run_told_to_end_saves_that_step_and_goes_on_to_the_same_weights(undisturbed, tmp_path):
+    stop, training = Stop(), start()
+    whole_step = training.train_step
+
+    def step(batch: Batch) -> None:
+        whole_step(batch)
+        if (training.epoch, training.step) == (1, 2):
+            stop.asked = "SIGTERM"
+
+    training.train_step = step
+    with pytest.raises(Interrupted, match="told to end by SIGTERM"):
+        train(training, tmp_path, "key", lambda record: None, stop)
+    seen = []
+    resumed = start()
+    watched = resumed.train_step
+    resumed.train_step = lambda batch: (seen.append((resumed.epoch, resumed.step)), watched(batch))
+    ended = finish(resumed, tmp_path)
+    assert seen[0] == (1, 2)
+    for name, tensor in undisturbed.model.state_dict().items():
+        assert torch.equal(tensor, ended.model.state_dict()[name]), name
 
 
 def test_metrics_hold_each_epoch_once_after_a_kill_between_record_and_checkpoint(tmp_path):
