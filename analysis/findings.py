@@ -22,7 +22,7 @@ class Findings:
     def measured_only(self) -> bool:
         """Whether latency and cost alone are asked for (recipe=none): nothing was trained."""
         rows = [row for variant in self.variants for row in variant.rows]
-        trained = any(row.state in ("training", "finished") for row in rows)
+        trained = any(row.state in ("running", "finished") for row in rows)
         return any(row.state == "measured" for row in rows) and not trained
 
     @property
@@ -39,7 +39,7 @@ class Findings:
     def failures(self) -> list[Row]:
         """Runs that ended without a score, by design (pruned) or not (failed)."""
         rows = [row for variant in self.variants for row in variant.rows]
-        return [row for row in rows if row.state in ("failed", "pruned")]
+        return [row for row in rows if row.state in ("failed", "pruned", "stopped")]
 
 
 def find(results: Results) -> Findings:

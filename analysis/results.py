@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STATES = ("waiting", "measuring", "training", "finished", "measured", "failed", "pruned")
+STATES = (
+    *("waiting", "measuring", "queued", "running", "preempted"),
+    *("finished", "measured", "pruned", "stopped", "failed", "cancelled"),
+)
 ENDED = ("finished", "measured")  # as they were meant to
 NUMBERS = (
     "top1",

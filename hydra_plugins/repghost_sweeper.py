@@ -1,25 +1,43 @@
-"""The sweeper that `conf/hydra/sweeper/grid.yaml` names; it only calls repghost.sweep.
+"""The sweepers that `conf/hydra/sweeper/*.yaml` name; they only call repghost.sweep.
 
 Hydra imports this module at every start: nothing heavy at module level.
 """
 
+from __future__ import annotations
+
+import functools
+import shlex
 import sys
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from rich.console import Console
+
+    from repghost.settings import Settings
+    from repghost.sweep.compose import Composer
+    from repghost.sweep.space import Point, Space
+
+LISTED = 1000  # combinations of a search that a plan still lists
 
 
-class GridSweeper(Sweeper):
-    """The product of all swept values, run as one study.
+class StudySweeper(Sweeper):
+    """What both have in common: the overrides of file and command line become one study.
 
-    `params` (key: values) and `variants` (name: overrides) are what a file of `sweeps/` adds.
+    `params` (key: values), `variants` (name: overrides) and `exclude` (expressions) are what a file
+    of `sweeps/` adds.
     """
 
-    def __init__(self, params: DictConfig, variants: DictConfig) -> None:
+    def __init__(self, params: DictConfig, variants: DictConfig, exclude: ListConfig | str) -> None:
         super().__init__()
         self.params, self.variants = params, variants
+        self.exclude = [exclude] if isinstance(exclude, str) else list(map(str, exclude))
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -31,21 +49,117 @@ class GridSweeper(Sweeper):
         from hydra.core.override_parser.overrides_parser import OverridesParser
         from rich.console import Console
 
-        from repghost.settings import Settings, settings_from
-        from repghost.sweep.command import sweep
-        from repghost.sweep.space import check_study_name, parse_grid, study_name
+        from repghost.sweep.compose import Composer
+        from repghost.sweep.launchers import launcher_from
 
         assert self.hydra_context is not None and self.config is not None
-        loader, master = self.hydra_context.config_loader, self.config
-
-        def compose(overrides: list[str]) -> Settings:
-            return settings_from(loader.load_sweep_config(master, overrides))
-
+        loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
-        planned = parser.parse_overrides([f"{key!s}={text}" for key, text in self.params.items()])
-        named = {str(name): str(text) for name, text in self.variants.items()}
-        grid = parse_grid(parser.parse_overrides(arguments), planned, named)
-        points = grid.points(compose)
-        study = check_study_name(points[0].settings.study or study_name(grid))
-        command = " ".join(["python launch.py -m", *arguments])
-        sys.exit(sweep(points, study, command, Console()))
+        planned = [f"{key!s}={text}" for key, text in self.params.items()]
+        self.place = launcher_from(self.config.hydra.launcher)
+        self.console = Console()
+        space = self.space(parser.parse_overrides(arguments), parser.parse_overrides(planned))
+        composer = Composer(functools.partial(loader.load_sweep_config, self.config))
+        sys.exit(self.run(space, composer, self._command(arguments)))
+
+    @abstractmethod
+    def space(self, given: Sequence[Override], planned: Sequence[Override]) -> Space:
+        """Return what is swept."""
+
+    @abstractmethod
+    def run(self, space: Space, composer: Composer, command: str) -> int:
+        """Plan or run it, and return the exit code."""
+
+    def named_variants(self) -> dict[str, str]:
+        """Return the combinations with a name."""
+        return {str(name): str(text) for name, text in self.variants.items()}
+
+    def say(self, line: str) -> None:
+        """Print a line as it is."""
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def _command(self, arguments: list[str]) -> str:
+        """Return what the user typed, Hydra's own keys included: it is to be run again."""
+        assert self.config is not None
+        hydras = [
+            word for word in self.config.hydra.overrides.hydra if word != "hydra.mode=MULTIRUN"
+        ]
+        return shlex.join(["python", "launch.py", "-m", *arguments, *hydras])
+
+
+class GridSweeper(StudySweeper):
+    """The product of all swept values, run as one study."""
+
+    def space(self, given: Sequence[Override], planned: Sequence[Override]) -> Space:
+        from repghost.sweep.space import parse_grid
+
+        return parse_grid(given, planned, self.named_variants(), self.exclude)
+
+    def run(self, space: Space, composer: Composer, command: str) -> int:
+        from repghost.sweep.command import sweep
+
+        base = space.first(composer).settings
+        if base.n_trials is not None:
+            raise ValueError(
+                f"n_trials={base.n_trials}: a grid runs every combination;"
+                " leave it out, or search with hydra/sweeper=search"
+            )
+        points, study = space.points(composer, self.say), _study(base, space)
+        if base.plan:
+            return _plan(points, study, self.console)
+        return sweep(points, study, command, self.console, launcher=self.place)
+
+
+class SearchSweeper(StudySweeper):
+    """`n_trials` variants in all, suggested by `sampler` (of Optuna), run as one study."""
+
+    def __init__(
+        self,
+        sampler: str,
+        seed: int,
+        params: DictConfig,
+        variants: DictConfig,
+        exclude: ListConfig | str,
+    ) -> None:
+        super().__init__(params, variants, exclude)
+        self.sampler, self.seed = sampler, seed
+
+    def space(self, given: Sequence[Override], planned: Sequence[Override]) -> Space:
+        from repghost.sweep.space import parse_space
+
+        return parse_space(given, planned, self.named_variants(), self.exclude)
+
+    def run(self, space: Space, composer: Composer, command: str) -> int:
+        from repghost.sweep.command import search
+        from repghost.sweep.space import SamplerSpec
+
+        if not space.dimensions:
+            raise ValueError("nothing to search: give keys choices, a range(), or an interval()")
+        sampler, base = SamplerSpec(self.sampler, self.seed), space.first(composer).settings
+        if base.n_trials is None:
+            raise ValueError("hydra/sweeper=search needs n_trials=N, the study's variants in all")
+        study = _study(base, space)
+        if base.plan:
+            return self._plan(space, composer, study, base.n_trials)
+        return search(space, composer, sampler, study, command, self.console, launcher=self.place)
+
+    def _plan(self, space: Space, composer: Composer, study: str, n_trials: int) -> int:
+        """Say what may be suggested: in full where that is a list to read."""
+        keys = ", ".join(dimension.key for dimension in space.dimensions)
+        of = "endlessly many" if space.size is None else f"{space.size:,}"
+        self.say(f"a search, {self.sampler}: {n_trials} of {of} combinations of {keys}")
+        if space.size is None or space.size > LISTED:
+            return 0
+        return _plan(space.points(composer, self.say), study, self.console)
+
+
+def _study(base: Settings, space: Space) -> str:
+    from repghost.sweep.space import check_study_name, study_name
+
+    return check_study_name(base.study or study_name(space))
+
+
+def _plan(points: Sequence[Point], study: str, console: Console) -> int:
+    from repghost.sweep.plan import print_plan
+
+    return print_plan(points, study, console)

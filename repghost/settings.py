@@ -1,6 +1,7 @@
 """From Hydra's config to typed, checked settings; no `DictConfig` goes further than this."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ from repghost.latency.spec import LatencySpec
 from repghost.models.registry import spec_class
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.models.spec import ModelSpec
+from repghost.sweep.rungs import StopSpec
 from repghost.tracking import TrackingSpec
 from repghost.training.spec import DataSpec, RecipeSpec
 from repghost.variant import Variant
@@ -20,13 +22,22 @@ T = TypeVar("T")
 HYDRAS_KEYS = ("hydra",)  # in the composed config, but Hydra's
 DIGEST_DIGITS = 16
 VARIANT_GROUPS = ("model", "data", "recipe")
+RETRIES = ("none", "failed")
+URL_PASSWORD = re.compile(r"://[^:/]*:[^@]+@|[?&](ssl)?passw(or)?d=", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class StorageSpec:
-    """Where measurements of latency are kept: an SQLAlchemy URL."""
+    """Where measurements of latency are kept: an SQLAlchemy URL, without a password in it."""
 
     url: str = "sqlite:///outputs/latency.db"
+
+    def __post_init__(self) -> None:
+        if URL_PASSWORD.search(self.url):  # it would end up in every run's config.yaml
+            raise ValueError(
+                "storage.url: holds a password; take it out and put it into the environment as"
+                " PGPASSWORD, or into ~/.pgpass"
+            )
 
 
 @dataclass(frozen=True)
@@ -40,15 +51,23 @@ class Settings:
     latency: LatencySpec = field(default_factory=LatencySpec)
     tracking: TrackingSpec = field(default_factory=TrackingSpec)
     storage: StorageSpec = field(default_factory=StorageSpec)
+    stop: StopSpec = field(default_factory=StopSpec)
     study: str | None = None
     outputs: str = "outputs"
     parallel: int = 1
+    max_requeues: int = 3
+    retry: str = "none"
+    n_trials: int | None = None
+    plan: bool = False
+    detach: bool = False
 
     def __post_init__(self) -> None:
-        if self.parallel < 1:
-            raise ValueError(f"parallel={self.parallel}: must be a whole number of at least 1")
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed}: must be a whole number of at least 0")
+        for name, least in (("parallel", 1), ("n_trials", 1), ("seed", 0), ("max_requeues", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name}={value}: must be a whole number of at least {least}")
+        if self.retry not in RETRIES:
+            raise ValueError(f"retry={self.retry}: allowed are {', '.join(RETRIES)}")
 
     @property
     def variant(self) -> Variant:

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -17,13 +17,20 @@ from sqlalchemy.pool import NullPool
 from repghost.latency.record import DeviceState, Identity, Measurement
 
 BUSY_TIMEOUT_S = 30
+ASKED_AT_ONCE = 500  # parameters of one query; SQLite takes 999 at least
 IDENTITY = tuple(field.name for field in fields(Identity))
 EVIDENCE = tuple(field.name for field in fields(Measurement) if field.name != "identity")
 SCHEMA_VERSION = 1
+TABLE_LOCK = 0x7265_7067  # any number that nobody else locks in that database
 WRITABLE = "name a file in a folder that exists and can be written"
 MOVE_AWAY = "move that file away: it is made anew, and the networks are timed again"
 URL_FORM = "write sqlite:///FOLDER/latency.db or postgresql+psycopg://USER@HOST/DATABASE"
-ADVICE = {  # what a database or the system says -> what to do about it
+ADVICE = {  # what a database or the system says -> what to do about it; the first that fits
+    "password": "put the password into the environment as PGPASSWORD, or into ~/.pgpass",
+    "failed to resolve": "check the name of the host in storage.url",
+    'database "': "make that database with createdb, or name another storage.url",
+    "permission denied for schema": "let that user make tables: GRANT ALL ON SCHEMA public TO ...",
+    "column measurements.": "drop that table: it is made anew, and the networks are timed again",
     "unable to open": WRITABLE,
     "[errno": WRITABLE,
     "readonly": "make the file and its folder writable, or name another storage.url",
@@ -36,7 +43,8 @@ ADVICE = {  # what a database or the system says -> what to do about it
     "parse": URL_FORM,
     "load plugin": URL_FORM,
     "invalid literal": URL_FORM,
-    "no module named": "install that driver with pip, or name another storage.url",
+    "no module named": "install that driver (pip install 'repghost-lab[postgres]' for"
+    " PostgreSQL), or name another storage.url",
 }
 
 
@@ -98,6 +106,17 @@ class Store:
         with self._one_line(), Session(self._engine) as session:
             row = session.scalars(select(MeasurementRow).filter_by(**asdict(identity))).first()
             return None if row is None else _measurement(row)
+
+    def of(self, fingerprints: Iterable[str]) -> list[Measurement]:
+        """Return all measurements of these graphs, in few queries."""
+        wanted = list(fingerprints)
+        found: list[Measurement] = []
+        with self._one_line(), Session(self._engine) as session:
+            for start in range(0, len(wanted), ASKED_AT_ONCE):
+                some = wanted[start : start + ASKED_AT_ONCE]
+                rows = select(MeasurementRow).where(MeasurementRow.fingerprint.in_(some))
+                found += map(_measurement, session.scalars(rows))
+        return found
 
     def add(self, measurement: Measurement) -> Measurement:
         """Keep the measurement and return the one that stands: the first of its identity."""
@@ -165,6 +184,8 @@ def _make_table(engine: Engine) -> None:
             # write: a database that is read-only must fail now, not after the first measurement.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if engine.dialect.name == "postgresql":  # there too, and until the transaction ends
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TABLE_LOCK})")
         Base.metadata.create_all(connection)
 
 

@@ -1,10 +1,17 @@
 """The knobs of RepGhostNet and of Ghost modules; no torch is imported here."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from repghost.models.architecture import bottleneck_shapes
-from repghost.models.spec import ModelSpec, WidthSpec
+from repghost.models.architecture import (
+    LAST_CHS,
+    BottleneckShape,
+    bottleneck_shapes,
+    ghostnet_shapes,
+    scaled,
+)
+from repghost.models.spec import Idle, ModelSpec, WidthSpec
 
 BRANCH_NAMES = ("bn", "id", "dconv")
 RELU_POSITIONS = ("after_add", "after_dconv", "both")
@@ -86,8 +93,43 @@ class RepGhostNetSpec(WidthSpec):
                 " a whole number of at least 2"
             )
 
+    @property
+    def idle(self) -> tuple[Idle, ...]:
+        where = f"reparam={self.reparam}"
+        if self.reparam == "none" and self.relu != "after_add":
+            why = "without branches there is no add that it could stand before"
+            return (Idle("relu", "after_add", where, why),)
+        if self.reparam == "id" and self.relu == "both":
+            why = "its second ReLU reads a sum of two ReLUs' outputs"
+            return (Idle("relu", "after_dconv", where, why),)
+        return ()
+
+    @property
+    def trains_as(self) -> Hashable:
+        """Width and ratio count by the channels that they come to."""
+        return self._by_channels(self.settled())
+
+    @property
+    def deploys_as(self) -> Hashable:
+        """Branches that are folded away do not count, what is kept of them by its operators."""
+        reparam, relu = self.reparam, self.relu
+        if relu == "after_add" or reparam == "none":
+            reparam, relu = "none", "after_add"
+        elif reparam != "id":
+            reparam = "bn"  # one depthwise conv beside the main one
+        form = replace(self, weights=None, weights_digest=None, reparam=reparam, relu=relu)
+        return self._by_channels(form)
+
+    def _by_channels(self, spec: "RepGhostNetSpec") -> Hashable:
+        ratio = self.ratio if self.module == "a" else 2.0  # a Ghost module's is its own
+        bare = replace(spec, width=1.0, ratio=ratio)
+        return bare, tuple(self._shapes()), scaled(LAST_CHS, self.width)
+
+    def _shapes(self) -> list[BottleneckShape]:
+        return bottleneck_shapes(self.width, 1.0 if self.module == "a" else self.ratio, self.se)
+
     def describe(self) -> str:
-        shapes = bottleneck_shapes(self.width, self.ratio, self.se)
+        shapes = self._shapes()
         identities = sum(shape.keeps_shape for shape in shapes)
         ghost = self.module == "a"
         parts = [super().describe()]
@@ -130,6 +172,19 @@ class GhostNetSpec(WidthSpec):
         return super().describe() + (", add for concat" if self.reuse == "add" else "")
 
     @property
+    def trains_as(self) -> Hashable:
+        """Width counts by the channels that it comes to."""
+        return self._by_channels(self.settled())
+
+    @property
+    def deploys_as(self) -> Hashable:
+        return self._by_channels(replace(self.settled(), weights_digest=None))
+
+    def _by_channels(self, spec: "GhostNetSpec") -> Hashable:
+        shapes = tuple(ghostnet_shapes(self.width))
+        return replace(spec, width=1.0), shapes, scaled(LAST_CHS, self.width)
+
+    @property
     def counterpart(self) -> ModelSpec | None:
         """With adds: the same network with concatenations."""
         return replace(self, reuse="concat") if self.reuse == "add" else None
@@ -168,6 +223,11 @@ class RepGhostRes50Spec(ModelSpec):
         object.__setattr__(self, "reparam", "+".join(parse_branches(self.reparam)) or "none")
         if not 1 <= self.ratio <= 16:
             raise ValueError(f"model.ratio={self.ratio:g}: must be between 1 and 16")
+
+    @property
+    def deploys_as(self) -> Hashable:
+        """Branches are always folded away."""
+        return replace(self.settled(), weights_digest=None, reparam="none")
 
     def describe(self) -> str:
         return f"{self.NAME} s={self.ratio:.3g}, branches {self.reparam}"

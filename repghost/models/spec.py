@@ -1,9 +1,23 @@
 """What a network is asked to be: one checked dataclass a family; no torch is imported here."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 SMALLEST_INPUT = 32  # five strides of 2: below it the last stages see padding alone
+
+
+@dataclass(frozen=True)
+class Idle:
+    """A switch (a field) that cannot act, given the others: what it is set to acts as `acts_as`.
+
+    `where` are the others, "reparam=none", and `why` is the reason in a few words.
+    """
+
+    switch: str
+    acts_as: Any
+    where: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,29 @@ class ModelSpec:
     def counterpart(self) -> "ModelSpec | None":
         """The network whose operators this one's are compared with, if there is one."""
         return None
+
+    @property
+    def idle(self) -> tuple[Idle, ...]:
+        """The switches that are set to something that cannot act, given the others."""
+        return ()
+
+    @property
+    def trains_as(self) -> Hashable:
+        """What is trained: specs of one value build one network, with the same weights for a seed.
+
+        A library's own rounding of channels is not looked through: two of its widths may be equal.
+        """
+        return self.settled()
+
+    @property
+    def deploys_as(self) -> Hashable:
+        """What the device runs: specs of one value deploy to one graph, its weights aside."""
+        return replace(self.settled(), weights_digest=None)
+
+    def settled(self) -> Self:
+        """Return self with each switch that cannot act set to what it acts as."""
+        acting = {idle.switch: idle.acts_as for idle in self.idle}
+        return replace(self, weights=None, **acting)
 
     def check_input(self, size: int) -> None:
         """Refuse images of `size` pixels a side that the network cannot take.

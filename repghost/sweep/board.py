@@ -11,6 +11,7 @@ from rich.text import Text
 
 COLUMNS = ("variant", "state", "epoch", "loss", "top-1 %", "latency ms", "left")
 NO_VALUE = "–"
+MANY = 12  # variants that move together are counted, not named
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class LiveBoard:
     def show(self, lines: Sequence[Line]) -> None:
         table = Table(*COLUMNS, title=_counts(lines), title_justify="left", expand=False)
         room = max(3, self._live.console.height - 8)
-        active = sorted(lines, key=lambda line: line.state not in ("training", "measuring"))
+        active = sorted(lines, key=lambda line: line.state not in ("running", "measuring"))
         for line in lines if len(lines) <= room else active[:room]:
             table.add_row(*(Text(cell) for cell in line.cells()))
         self._live.update(table)
@@ -89,11 +90,21 @@ class PlainBoard:
         return None
 
     def show(self, lines: Sequence[Line]) -> None:
+        moved: dict[str, list[Line]] = {}
         for line in lines:
             now = (line.state, line.epoch)
             if self._seen.get(line.name) != now and line.state != "waiting":
-                self._console.print(_sentence(line), markup=False, highlight=False, soft_wrap=True)
+                moved.setdefault(line.state, []).append(line)
             self._seen[line.name] = now
+        for state, group in moved.items():
+            if len(group) > MANY:
+                self._print(f"{len(group)} variants: {state}")
+            else:
+                for line in group:
+                    self._print(_sentence(line))
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _sentence(line: Line) -> str:

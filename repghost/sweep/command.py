@@ -1,49 +1,104 @@
-"""The command `launch.py -m`: from a grid to a table, continued where an earlier one stopped."""
+"""The command `launch.py -m`: from a grid or a search to a table, continued where one stopped."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from analysis.report import write_report
-from analysis.results import load
-from analysis.table import print_summary
-from repghost.atomic import write_json
+from repghost.atomic import read_json, write_json
 from repghost.latency.store import Store
 from repghost.lock import Held, Lock
 from repghost.provenance import commit, versions
-from repghost.run import Run
 from repghost.settings import Settings
-from repghost.sweep.board import Line, open_board
-from repghost.sweep.jobs import Job, LocalJobs
-from repghost.sweep.results import write_results
-from repghost.sweep.scheduler import drive
-from repghost.sweep.space import Point
-from repghost.sweep.study import Ledger, Outcome, Ticket
-from repghost.trial import Stage, ends_as, latency_of
+from repghost.sweep.board import open_board
+from repghost.sweep.closing import close
+from repghost.sweep.compose import Composer
+from repghost.sweep.evaluator import TrialEvaluator
+from repghost.sweep.launchers import LocalSpec, SlurmSpec
+from repghost.sweep.lines import Lines
+from repghost.sweep.local import LocalJobs
+from repghost.sweep.results import Results
+from repghost.sweep.scheduler import Places, Scheduler
+from repghost.sweep.snapshot import take
+from repghost.sweep.space import Point, SamplerSpec, Space
+from repghost.sweep.study import Ledger
+from repghost.sweep.ticket import Outcome, Ticket
+from repghost.sweep.twins import say_twins
+from repghost.trial import MACHINES_ERRORS, share_cores
 
-DOING = {"measure": "measuring", "train": "training"}
+POLL_S = 0.3
+WRITE_S = 3.0  # between two writes of results.csv
+CHECK_S = 2.0  # between two looks for a request to stop
+FULL_S = 5.0  # between two tries at a ledger that could not be written
+STOP = "stop"  # the file that asks a driver to leave, see `repghost.sweep.stop`
+INTERRUPTED = 130  # exit code after Ctrl-C
+
+More = Callable[[int], Iterable[Ticket]]
+Launcher = LocalSpec | SlurmSpec
 
 
-def sweep(points: Sequence[Point], study: str, command: str, console: Console) -> int:
+class StopAsked(Exception):
+    """`python -m repghost.sweep stop` asked this driver to leave, or another one took over."""
+
+
+def sweep(
+    points: Sequence[Point],
+    study: str,
+    command: str,
+    console: Console,
+    *,
+    launcher: Launcher,
+) -> int:
     """Run what is missing of `points` and print the study's table; return the exit code.
 
     Raises:
         ValueError: another process drives the study, or a file or database cannot be used.
     """
-    base = replace(points[0].settings, study=study)
+    with opened(points[0].settings, study, command, console, launcher) as driver:
+        return driver.run(points)
+
+
+def search(
+    space: Space,
+    composer: Composer,
+    sampler: SamplerSpec,
+    study: str,
+    command: str,
+    console: Console,
+    *,
+    launcher: Launcher,
+) -> int:
+    """Run variants that Optuna suggests until the study has `n_trials`; return the exit code.
+
+    Raises:
+        ValueError: as `sweep`, or a suggested combination is not allowed.
+    """
+    base = space.first(composer).settings
+    with opened(base, study, command, console, launcher) as driver:
+        return driver.search(space, composer, sampler)
+
+
+@contextmanager
+def opened(
+    base: Settings, study: str, command: str, console: Console, launcher: Launcher
+) -> Iterator["Sweep"]:
+    """Hold a study as its only driver."""
+    base = replace(base, study=study)
     folder = Path(base.outputs) / study
     lock = Lock(folder / "driver.lock")
     try:
         lock.acquire()
     except Held as held:
         raise ValueError(
-            f"study {study} is being driven by {held}; wait for it, or stop it"
+            f"study {study} is being driven by {held}; wait for it, or end it with"
+            f" `python -m repghost.sweep stop {study}`"
         ) from None
     try:
-        return Sweep(points, base, folder, command, console).run()
+        yield Sweep(base, folder, lock, command, console, launcher)
     finally:
         lock.release()
 
@@ -52,149 +107,190 @@ class Sweep:
     """One command's pass over one study: what it reads, writes and shows."""
 
     def __init__(
-        self, points: Sequence[Point], base: Settings, folder: Path, command: str, console: Console
+        self,
+        base: Settings,
+        folder: Path,
+        lock: Lock,
+        command: str,
+        console: Console,
+        launcher: Launcher,
     ) -> None:
         assert base.study is not None
-        self._points, self._base, self._study, self._folder = points, base, base.study, folder
-        self._command, self._console = command, console
-        self._store = Store(base.storage.url)
-        self._ledger = Ledger(folder, self._study, base)
-        self._results = folder / "results.csv"
-        self._lines: dict[str, Line] = {}
-        self._doing: dict[str, str] = {}  # what is being done to whom, by row
+        self.base, self._study, self._folder, self._lock = base, base.study, folder, lock
+        self._command, self._console, self._launcher = command, console, launcher
+        (folder / STOP).unlink(missing_ok=True)
+        here = isinstance(launcher, LocalSpec)
+        store = Store(base.storage.url)
+        self.evaluator = TrialEvaluator(store, base.outputs, base.parallel if here else None)
+        self.ledger = Ledger(folder, self._study, base)
+        self.evaluator.foresee(self.ledger.tickets())
+        self._results = Results(folder / "results.csv", self._study, self.evaluator)
+        self._written = self._checked = 0.0
 
-    def run(self) -> int:
+    def run(self, points: Sequence[Point]) -> int:
         """Drive the missing variants, then print the table; 1 if a variant failed, else 0."""
-        write_json(self._folder / "study.json", self._provenance())
-        points = [self._named(point) for point in self._points]
-        self._ledger.enroll(points, self._is_done)
-        self._ledger.start()
-        self._say_twins(len(points))
-        self._tickets = self._ledger.asked()
-        todo = [ticket for ticket in self._tickets if ticket.state == "running"]
-        jobs = LocalJobs(self._folder, self._base.parallel)
-        with open_board(self._console) as self._board:
-            self._show({})
-            drive(
-                todo,
-                jobs,
-                review=self._review,
-                tell=self._tell,
-                parallel=self._base.parallel,
-                sleep=time.sleep,
-                show=self._show,
-            )
-        return self._close()
+        self._note_provenance()
+        tickets = self._enroll(points)
+        say_twins(points, self._console)
+        return self.drive(tickets)
 
-    def _review(self, ticket: Ticket) -> Stage | Outcome:
-        """Say from the files alone what a variant needs next, or how it ended."""
-        run = Run(ticket.settings.outputs, ticket.key)
-        latency = latency_of(ticket.settings, run, self._store)
-        if latency is None:
-            return "measure"
-        if state := ends_as(ticket.settings, latency.latency_ms):
-            limit = ticket.settings.latency.max_ms
-            over = f"{latency.latency_ms:.3f} ms is over latency.max_ms={limit}"
-            reason = over if state == "pruned" else ""
-            return Outcome(state, latency_ms=latency.latency_ms, reason=reason)
-        result = run.result()
-        if result is None:
-            return "train"
-        return Outcome("finished", result["top1"], latency.latency_ms)
+    def search(self, space: Space, composer: Composer, sampler: SamplerSpec) -> int:
+        """Go on with the study's variants, and with what Optuna suggests after them."""
+        from repghost.sweep.search import Search
 
-    def _is_done(self, ticket: Ticket) -> bool:
-        """Say whether what the study noted of a variant is what its files say now."""
-        outcome = self._review(ticket)
-        if not isinstance(outcome, Outcome) or outcome.state != ticket.state:
-            return False
-        return ticket.state != "finished" or ticket.values == (outcome.top1, outcome.latency_ms)
+        assert self.base.n_trials is not None
+        self._note_provenance()
+        suggested = Search(
+            space.dimensions,
+            lambda values: space.point(values, composer),
+            n_trials=self.base.n_trials,
+            sampler=sampler,
+            max_ms=self.base.latency.max_ms,
+        )
 
-    def _tell(self, ticket: Ticket, outcome: Outcome) -> None:
-        self._ledger.tell(ticket, outcome)
-        self._tickets = self._ledger.asked()
-        self._write()
+        def more(room: int) -> list[Ticket]:
+            return self._enroll(suggested.more(room, self.ledger.tickets()))
 
-    def _show(self, running: dict[Ticket, Job]) -> None:
-        """Draw the board; only what is running or has changed is read again."""
-        self._doing = doing = {t.row: DOING[job.stage] for t, job in running.items()}
-        for ticket in self._tickets:
-            state = doing.get(ticket.row, "waiting") if ticket.state == "running" else ticket.state
-            seen = self._lines.get(ticket.row)
-            if seen is None or seen.state != state or ticket.row in doing:
-                self._lines[ticket.row] = _line(ticket, state, self._store)
-        self._board.show(list(self._lines.values()))
+        known = [Point(ticket.swept, ticket.settings) for ticket in self.ledger.tickets()]
+        code = self.drive(self._enroll(known), more)
+        if suggested.ended:
+            self._say(suggested.ended)
+        return code
 
-    def _write(self) -> None:
-        tickets = self._ledger.tickets()
-        write_results(self._results, self._study, tickets, self._doing, self._store)
+    def _enroll(self, points: Sequence[Point]) -> list[Ticket]:
+        named = [replace(p, settings=replace(p.settings, study=self._study)) for p in points]
+        return self.ledger.enroll(named, self.is_wanted)
+
+    def drive(self, tickets: Sequence[Ticket], more: More = lambda room: ()) -> int:
+        """Bring `tickets`, and those that `more` gives, to their end; return the exit code."""
+        scheduler = self._scheduler(more)
+        try:
+            with open_board(self._console) as board:
+                self._lines = Lines(self.evaluator, board)
+                scheduler.adopt(tickets)
+                self._loop(scheduler)
+        except KeyboardInterrupt:
+            return self._leave(scheduler, INTERRUPTED)
+        except StopAsked as asked:
+            self._say(str(asked))
+            return INTERRUPTED
+        return self._leave(scheduler, 0) if not scheduler.done else self._close()
+
+    def is_wanted(self, ticket: Ticket) -> bool:
+        """Say whether a variant that ended is to be gone on with: by its files, and as asked."""
+        step, life = self.evaluator.review(ticket), ticket.life
+        if isinstance(step, Outcome):
+            same = step.state == life.state and life.top1 == step.top1
+            return not same or life.latency_ms != step.latency_ms
+        if life.state == "failed":
+            return life.lost or self.base.retry == "failed"
+        return life.state != "stopped" or self.base.stop.resume
+
+    def _scheduler(self, more: More) -> Scheduler:
+        share_cores()
+        return Scheduler(
+            self.ledger,
+            self.evaluator,
+            self._places(),
+            max_requeues=self.base.max_requeues,
+            stop=self.base.stop,
+            more=more,
+        )
+
+    def _places(self) -> Places:
+        """Measurements run here, trainings where the launcher says; all from a copy of the code."""
+        code = take(self._folder).path
+        here = LocalJobs(self._folder, self.base.parallel, code)
+        if isinstance(self._launcher, LocalSpec):
+            return Places(here, here)
+        from repghost.sweep.slurm import SlurmJobs
+
+        return Places(here, SlurmJobs(self._folder, self._launcher, code))
+
+    def _loop(self, scheduler: Scheduler) -> None:
+        """Make passes until nothing is left, or, detached, until nothing can be submitted."""
+        while True:
+            try:
+                scheduler.one_pass()
+                self._show(scheduler)
+            except OSError as error:
+                if error.errno not in MACHINES_ERRORS:
+                    raise
+                self._wait_for_disk(error)
+            if scheduler.done or (self.base.detach and scheduler.only_waits):
+                return
+            self._pause(POLL_S)
+
+    def _show(self, scheduler: Scheduler) -> None:
+        for notice in scheduler.take_notices():
+            self._say(notice)
+        tickets = self.ledger.tickets()
+        self._lines.show(tickets, scheduler.flights)
+        if time.monotonic() - self._written > WRITE_S and self._results.update(tickets):
+            self._results.write()
+            self._written = time.monotonic()
+
+    def _wait_for_disk(self, error: OSError) -> None:
+        self._say(f"{error.filename or self._folder}: {error.strerror}; trying again")
+        self._pause(FULL_S)
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; now and then see whether this process should still drive the study.
+
+        Raises:
+            StopAsked: it should not.
+        """
+        time.sleep(seconds)
+        if time.monotonic() - self._checked < CHECK_S:
+            return
+        self._checked = time.monotonic()
+        if (self._folder / STOP).exists():
+            raise StopAsked("stopped by `python -m repghost.sweep stop`")
+        if not self._lock.still_ours():
+            raise StopAsked(f"study {self._study} was taken over by {self._lock.holder()}")
+
+    def _leave(self, scheduler: Scheduler, code: int) -> int:
+        """Say what goes on without this command, and how to come back."""
+        self._results.update(self.ledger.tickets())
+        self._results.write()
+        states = [ticket.life.state for ticket in scheduler.flights]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        left = len(scheduler.todo)
+        rest = f"; {left} not submitted yet" if left else ""
+        self._say(f"detached: {counts or 'no job'} without this command{rest}")
+        self._say(f"  come back  {self._command}")
+        self._say(f"  look       python -m repghost.sweep status {self._study}{self._where()}")
+        self._say(f"  end them   python -m repghost.sweep stop {self._study}{self._where()}")
+        return code
+
+    def _where(self) -> str:
+        return "" if self.base.outputs == "outputs" else f" --outputs {self.base.outputs}"
 
     def _close(self) -> int:
-        """Write table and report, print them, and count the failures."""
-        self._write()
-        try:
-            write_report(self._folder)
-        except OSError as error:  # the table does not have to wait for a larger disk
-            self._console.print(f"no report: {error}", style="red", markup=False)
-        print_summary(load(self._folder), self._console)
-        remarks: dict[str, list[str]] = {}
-        for ticket in self._tickets:
-            for remark in self._remarks(ticket):
-                remarks.setdefault(remark, []).append(_name(ticket))
-        for remark, names in remarks.items():
-            who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
-            self._console.print(f"{who}: {remark}", markup=False, soft_wrap=True)
-        return int(any(ticket.state == "failed" for ticket in self._tickets))
+        """Write table and report where they changed, print the table, and count the failures."""
+        tickets = self.ledger.tickets()
+        self._results.update(tickets)
+        asked, changed = self.ledger.asked(), self._results.write()
+        close(self._folder, asked, self.evaluator, changed, self._console)
+        failed = [ticket for ticket in asked if ticket.life.state == "failed"]
+        if any(not ticket.life.lost for ticket in failed):
+            self._say("what failed is not tried again by itself: retry=failed does it")
+        return int(bool(failed))
 
-    def _remarks(self, ticket: Ticket) -> list[str]:
-        """Return what a reader of the table should know beside its numbers."""
-        run = Run(self._base.outputs, ticket.key)
-        latency = latency_of(ticket.settings, run, self._store)
-        if latency is None or latency.settled:
-            return run.remarks()
-        goal = f"{ticket.settings.latency.precision:.0%}"
-        noise = (
-            f"latency did not settle to {goal} ({latency.ended});"
-            " a quieter machine or more latency.max_rounds would help"
-        )
-        return [noise, *run.remarks()]
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _say_twins(self, points: int) -> None:
-        variants = len(self._ledger.asked())
-        if variants < points:
-            self._console.print(f"{points} combinations are {variants} different variants")
-
-    def _named(self, point: Point) -> Point:
-        return replace(point, settings=replace(point.settings, study=self._study))
-
-    def _provenance(self) -> dict[str, object]:
-        return {
+    def _note_provenance(self) -> None:
+        known = read_json(self._folder / "study.json") or {}
+        kind = "slurm" if isinstance(self._launcher, SlurmSpec) else "local"
+        now: dict[str, Any] = {
             "study": self._study,
             "command": self._command,
             "commit": commit(),
             "versions": versions(),
+            "launcher": {"kind": kind, **asdict(self._launcher)},
+            "storage": self.base.storage.url,
+            "max_requeues": self.base.max_requeues,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-
-
-def _line(ticket: Ticket, state: str, store: Store) -> Line:
-    """Read from a run's files how far it is."""
-    run = Run(ticket.settings.outputs, ticket.key)
-    found = latency_of(ticket.settings, run, store)
-    history, epochs = run.history(), ticket.settings.recipe.epochs
-    last = history[-1] if history else {}
-    pace = sum(record["seconds"] for record in history) / len(history) if history else None
-    return Line(
-        name=_name(ticket),
-        state=state,
-        epoch=len(history),
-        epochs=epochs,
-        loss=last.get("train_loss"),
-        top1=last.get("top1"),
-        latency=(found.latency_ms, found.latency_low, found.latency_high) if found else None,
-        left_s=(epochs - len(history)) * pace if pace and state == "training" else None,
-        reason=ticket.reason,
-    )
-
-
-def _name(ticket: Ticket) -> str:
-    return " ".join(f"{key.split('.')[-1]}={value}" for key, value in ticket.swept.items()) or "run"
+        write_json(self._folder / "study.json", known | now)

@@ -1,95 +1,89 @@
-"""Jobs on this machine: separate processes, through submitit's local executor."""
+"""What a scheduler and a place where jobs run say to each other."""
 
-import contextlib
-import os
-import shutil
-import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Any
-
-from repghost.run import Run
-from repghost.sweep.study import Ticket
-from repghost.trial import Stage, run_stage, share_cores, threads_for
-
-NO_LIMIT_MIN = 60 * 24 * 365  # submitit's local executor kills after 2 minutes by default
-ALMOST_NOTHING = 1 << 20  # bytes; with less free space a failed write is no surprise
+from typing import Any, Protocol
 
 
-@dataclass
+@dataclass(frozen=True)
+class Task:
+    """One stage of one variant as a job gets it: a module's function and what to call it with."""
+
+    row: str  # the study's name for the variant, see `Point.row`
+    key: str  # of the run
+    stage: str
+    function: Callable[..., None]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Job:
-    """A process at work on one stage of one variant; `handle` is None for one that was adopted."""
+    """A task that was handed over; `id` is the cluster's or the system's name for it."""
 
-    stage: Stage
-    handle: Any = None
-
-
-class LocalJobs:
-    """Starts stages as processes that outlive their driver, and finds those of an earlier one."""
-
-    def __init__(self, folder: Path, parallel: int) -> None:
-        token = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-        self._folder = folder / "jobs" / token  # fresh: submitit trusts any result file it finds
-        self._threads = threads_for(parallel)
-        self._executor: Any = None
-
-    def submit(self, ticket: Ticket, stage: Stage) -> Job:
-        """Start a process; it uses all cores to measure and its share of them to train."""
-        if self._executor is None:
-            import submitit
-
-            share_cores()
-            self._executor = submitit.LocalExecutor(self._folder)
-            gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
-            self._executor.update_parameters(timeout_min=NO_LIMIT_MIN, gpus_per_node=gpus)
-        Run(ticket.settings.outputs, ticket.key).forgive()
-        with _stderr_into(self._folder / "controllers.log"):
-            handle = self._executor.submit(run_stage, ticket.settings, stage, self._threads)
-        return Job(stage, handle)
-
-    def adopt(self, ticket: Ticket) -> Job | None:
-        """Return the job of an earlier driver that is still at work on this variant, if any."""
-        run = Run(ticket.settings.outputs, ticket.key)
-        if not run.lock.is_held():
-            return None
-        return Job("train" if run.history() else "measure")
-
-    def ended(self, ticket: Ticket, job: Job) -> bool:
-        """Say whether the job is over, however it ended."""
-        if job.handle is None:
-            return not Run(ticket.settings.outputs, ticket.key).lock.is_held()
-        return bool(job.handle.done())
-
-    def why(self, ticket: Ticket, job: Job) -> str:
-        """Return in one line why a job that ended left nothing behind."""
-        if reason := Run(ticket.settings.outputs, ticket.key).error():
-            return reason
-        free = shutil.disk_usage(ticket.settings.outputs).free
-        if free < ALMOST_NOTHING:
-            return f"the disk of {ticket.settings.outputs} is full ({free} bytes free)"
-        last = _last_line(Path(job.handle.paths.stderr)) if job.handle else ""
-        where = f"; its last words: {last}" if last else ""
-        return f"the {job.stage} process ended without a result, killed from outside?{where}"
+    id: str
+    row: str
+    stage: str
+    log: Path | None = None  # what the job wrote to stderr
 
 
-@contextlib.contextmanager
-def _stderr_into(path: Path) -> Iterator[None]:
-    """Let processes started meanwhile write to `path`: on Ctrl-C submitit's own complain."""
-    saved = os.dup(2)
-    try:
-        with path.open("ab") as log:
-            os.dup2(log.fileno(), 2)
-            yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+class Phase(Enum):
+    """How far a job is, as far as its backend can see."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+    UNKNOWN = "unknown"  # the cluster does not answer: nothing may be concluded
 
 
-def _last_line(path: Path) -> str:
-    try:
-        lines = path.read_text(errors="replace").split("\n")
-    except OSError:
-        return ""
-    return next((line[:200] for line in reversed(lines) if line.strip()), "")
+@dataclass(frozen=True)
+class Sight:
+    """What one poll saw of a job.
+
+    `reason` is the cluster's word for why a job still waits, or why it ended ("node failure on
+    node3", "time limit", "out of memory", "" where it is not known). `started` is False for a job
+    that ended before it ran at all. `left_s` is what remains of its time limit.
+    """
+
+    phase: Phase
+    reason: str = ""
+    started: bool = True
+    node: str = ""
+    left_s: float | None = None
+
+
+class Backend(Protocol):
+    """Where jobs run; every backend passes `tests/sweep/backend_contract.py`.
+
+    Its jobs outlive the driver. The state of a job comes from the system, never from memory.
+    """
+
+    slots: int  # trainings at a time
+    trains_here: bool  # a job may run on this very machine, so nothing may be timed meanwhile
+
+    def submit(self, tasks: Sequence[Task]) -> list[Job]:
+        """Hand over as many of `tasks`, from the first on, as are taken now; return their jobs.
+
+        Fewer than given (or none) means that a limit was met: offer the rest again later.
+
+        Raises:
+            ValueError: it would never be taken (unknown partition, bad option); one clear line.
+        """
+        ...
+
+    def adopt(self) -> list[Job]:
+        """Return the jobs of this study that are queued or running, whoever submitted them."""
+        ...
+
+    def poll(self, jobs: Collection[Job]) -> dict[Job, Sight]:
+        """Return what is known of every one of `jobs` now, from one look at the system."""
+        ...
+
+    def cancel(self, jobs: Iterable[Job]) -> None:
+        """End jobs, queued or running; those that have ended already are left alone."""
+        ...
+
+    def notices(self) -> list[str]:
+        """Return what the user should be told once, such as a limit that was met; then forget."""
+        ...

@@ -2,15 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from repghost.atomic import write_text
-from repghost.latency.store import Store
 from repghost.run import Run
-from repghost.sweep.study import Ticket
-from repghost.trial import latency_of
+from repghost.sweep.evaluator import TrialEvaluator
+from repghost.sweep.ticket import Life, Ticket
 
 HEAD = ("study", "key", "state")
 TAIL = (
@@ -36,31 +34,63 @@ TAIL = (
 Row = dict[str, Any]
 
 
-def write_results(
-    path: Path, study: str, tickets: Iterable[Ticket], at_work: dict[str, str], store: Store
-) -> None:
-    """Replace `results.csv`; `at_work` names what is being done to the runs in progress, by row."""
-    tickets = list(tickets)
-    swept = list(dict.fromkeys(key for ticket in tickets for key in ticket.swept if key != "seed"))
-    columns = [*HEAD, *swept, *TAIL]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_row(study, ticket, at_work, store) for ticket in tickets)
-    write_text(path, text.getvalue())
+class Results:
+    """The table of a study as a file; only rows of variants that have moved are made anew."""
 
+    def __init__(self, path: Path, study: str, evaluator: TrialEvaluator) -> None:
+        self._path, self._study, self._evaluator = path, study, evaluator
+        self._rows: dict[str, tuple[Life, Row]] = {}
+        self._swept: dict[str, None] = {}  # an ordered set of keys
 
-def _row(study: str, ticket: Ticket, at_work: dict[str, str], store: Store) -> Row:
-    run = Run(ticket.settings.outputs, ticket.key)
-    state = at_work.get(ticket.row, "waiting") if ticket.state == "running" else ticket.state
-    row: Row = {"study": study, "key": ticket.key, "state": state, **ticket.swept}
-    row |= {"seed": ticket.settings.seed, "error": ticket.reason}
-    row |= _deployed(ticket, run) | _latency(ticket, run, store)
-    result = run.result()
-    if result and state == "finished":
-        row |= {name: result[name] for name in ("top1", "top5", "epochs", "commit")}
-        row["seconds"] = round(result["seconds"], 1)
-    return row
+    def update(self, tickets: list[Ticket]) -> bool:
+        """Make the rows of those of `tickets` that have moved; say whether there were any."""
+        moved = [t for t in tickets if self._seen(t) is not t.life]
+        for ticket in moved:
+            self._rows[ticket.row] = ticket.life, self._row(ticket)
+            self._swept |= {key: None for key in ticket.swept if key != "seed"}
+        return bool(moved)
+
+    def _seen(self, ticket: Ticket) -> Life | None:
+        known = self._rows.get(ticket.row)
+        return known[0] if known else None
+
+    def write(self) -> bool:
+        """Replace the file where its content would change; say whether it did."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [*HEAD, *self._swept, *TAIL], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for _, row in self._rows.values())
+        if self._path.exists() and self._path.read_text() == text.getvalue():
+            return False
+        write_text(self._path, text.getvalue())
+        return True
+
+    def _row(self, ticket: Ticket) -> Row:
+        run = Run(ticket.settings.outputs, ticket.key)
+        life = ticket.life
+        row: Row = {"study": self._study, "key": ticket.key, "state": life.state, **ticket.swept}
+        row |= {"seed": ticket.settings.seed, "error": life.cause if life.ended else ""}
+        row |= _deployed(ticket, run) | self._latency(ticket)
+        result = run.result()
+        if result and life.state == "finished":
+            row |= {name: result[name] for name in ("top1", "top5", "epochs", "commit")}
+            row["seconds"] = round(result["seconds"], 1)
+        return row
+
+    def _latency(self, ticket: Ticket) -> Row:
+        found = self._evaluator.latency(ticket)
+        if found is None:
+            return {}
+        return {
+            "latency_ms": found.latency_ms,
+            "latency_low": found.latency_low,
+            "latency_high": found.latency_high,
+            "latency_ratio": found.latency_ratio,
+            "ratio_low": found.ratio_low,
+            "ratio_high": found.ratio_high,
+            "device": found.identity.device,
+            "protocol": found.identity.protocol,
+        }
 
 
 def _deployed(ticket: Ticket, run: Run) -> Row:
@@ -71,20 +101,4 @@ def _deployed(ticket: Ticket, run: Run) -> Row:
         "params_m": deployed["params"] / 1e6,
         "macs_m": deployed["macs"] / 1e6,
         "fingerprint": deployed["fingerprint"],
-    }
-
-
-def _latency(ticket: Ticket, run: Run, store: Store) -> Row:
-    found = latency_of(ticket.settings, run, store)
-    if found is None:
-        return {}
-    return {
-        "latency_ms": found.latency_ms,
-        "latency_low": found.latency_low,
-        "latency_high": found.latency_high,
-        "latency_ratio": found.latency_ratio,
-        "ratio_low": found.ratio_low,
-        "ratio_high": found.ratio_high,
-        "device": found.identity.device,
-        "protocol": found.identity.protocol,
     }

@@ -1,68 +1,250 @@
 """The loop that joins study, jobs and variants: no barrier, nothing raised, nothing forgotten."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
-from repghost.sweep.jobs import Job
-from repghost.sweep.study import Outcome, Ticket
-from repghost.trial import Stage
+from repghost.sweep.evaluator import Evaluator
+from repghost.sweep.jobs import Backend, Job, Phase, Sight
+from repghost.sweep.rungs import Curve, StopSpec, verdict
+from repghost.sweep.study import Ledger
+from repghost.sweep.ticket import Outcome, Ticket
 
-POLL_S = 0.3
-
-
-class Backend(Protocol):
-    """Where stages run."""
-
-    def submit(self, ticket: Ticket, stage: Stage) -> Job: ...
-    def adopt(self, ticket: Ticket) -> Job | None: ...
-    def ended(self, ticket: Ticket, job: Job) -> bool: ...
-    def why(self, ticket: Ticket, job: Job) -> str: ...
+DOING = {"measure": "measuring", "train": "running"}
+LONGEST_PAUSE_S = 60.0  # between two tries at what the machine lost
+RUNGS_S = 2.0  # between two looks at the curves
 
 
-def drive(
-    tickets: Sequence[Ticket],
-    backend: Backend,
-    *,
-    review: Callable[[Ticket], Stage | Outcome],
-    tell: Callable[[Ticket, Outcome], None],
-    parallel: int,
-    sleep: Callable[[float], None],
-    show: Callable[[dict[Ticket, Job]], None],
-) -> None:
-    """Bring every ticket to its end, up to `parallel` trainings at a time.
+@dataclass(frozen=True)
+class Places:
+    """Where jobs run: measurements beside the driver, trainings here or on a cluster."""
 
-    `review` says from the files alone what a variant needs next or how it ended; `tell` records an
-    end; `show` sees what is running. A variant that fails is told, never raised.
+    measuring: Backend
+    training: Backend
+
+    def of(self, stage: str) -> Backend:
+        """Return the backend for a stage."""
+        return self.measuring if stage == "measure" else self.training
+
+    @property
+    def both(self) -> list[Backend]:
+        """Each backend once."""
+        one = self.training is self.measuring
+        return [self.training] if one else [self.measuring, self.training]
+
+
+@dataclass
+class Flight:
+    """A job at work on a variant, and what the variant had saved when it was handed over."""
+
+    job: Job
+    saved: float
+    sight: Sight = field(default_factory=lambda: Sight(Phase.QUEUED))
+
+
+class Scheduler:
+    """Brings every ticket to its end; a variant that fails is told, never raised.
+
+    What is going on is asked of the backends and of the variants' files at every pass. `more`
+    gives further tickets while there is room, as a search does.
     """
-    running = {ticket: job for ticket in tickets if (job := backend.adopt(ticket))}
-    todo: dict[Ticket, Stage] = {}
 
-    def advance(ticket: Ticket, ended: Job | None) -> None:
-        step = review(ticket)
-        if ended and step == ended.stage:
-            step = Outcome("failed", reason=backend.why(ticket, ended))
+    def __init__(
+        self,
+        ledger: Ledger,
+        evaluator: Evaluator,
+        places: Places,
+        *,
+        max_requeues: int,
+        stop: StopSpec,
+        more: Callable[[int], Iterable[Ticket]] = lambda room: (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger, self._evaluator, self._places = ledger, evaluator, places
+        self._max_requeues, self._stop, self._more = max_requeues, stop, more
+        self._clock = clock
+        self.flights: dict[Ticket, Flight] = {}
+        self.todo: dict[Ticket, str] = {}
+        self.notices: list[str] = []
+        self._not_before: dict[Ticket, float] = {}
+        self._curves: dict[Ticket, Curve] = {}
+        self._halting: dict[Ticket, Outcome] = {}
+        self._look_at_rungs = 0.0
+        self._blocked: str | None = None
+
+    def adopt(self, tickets: Sequence[Ticket]) -> None:
+        """Take over `tickets` and all jobs of the study that are queued or running."""
+        by_row = {ticket.row: ticket for ticket in [*self._ledger.tickets(), *tickets]}
+        for backend in self._places.both:
+            for job in backend.adopt():
+                ticket = by_row.get(job.row)
+                if ticket is not None and not ticket.life.ended:
+                    self.flights[ticket] = Flight(job, self._evaluator.progress(ticket))
+        for ticket in tickets:
+            if ticket not in self.flights and not ticket.life.ended:
+                self._advance(ticket)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.flights and not self.todo
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether no measurement is left, and what is left to submit found no room."""
+        stages = [flight.job.stage for flight in self.flights.values()]
+        return "measure" not in [*stages, *self.todo.values()] and not self.startable()
+
+    def take_notices(self) -> list[str]:
+        """Return what the user should be told, once."""
+        said, self.notices = self.notices, []
+        return said
+
+    def one_pass(self) -> None:
+        """Look at every job once, go on with those that ended, and start what may start.
+
+        Raises:
+            OSError: the ledger could not be written; another pass goes on where this one stood.
+        """
+        self._look()
+        self._halt()
+        self._take_more()
+        self._start()
+
+    def _look(self) -> None:
+        for backend in self._places.both:
+            mine = {f.job: t for t, f in self.flights.items() if self._at(f.job) is backend}
+            for job, sight in backend.poll(mine).items() if mine else ():
+                self._see(mine[job], sight)
+            self.notices += backend.notices()
+
+    def _at(self, job: Job) -> Backend:
+        return self._places.of(job.stage)
+
+    def _see(self, ticket: Ticket, sight: Sight) -> None:
+        """Note what a poll saw of a variant's job."""
+        flight = self.flights[ticket]
+        if sight.phase is Phase.ENDED:
+            self._advance(ticket, flight, sight)
+        elif sight.phase is not Phase.UNKNOWN:
+            flight.sight = sight
+            self._note(ticket, _state(ticket, flight), sight.reason, flight.job)
+
+    def _note(self, ticket: Ticket, state: str, cause: str, job: Job) -> None:
+        """Write a state that is new; why a job waits changes often and is only shown."""
+        if ticket.life.state != state or ticket.life.job != job.id:
+            self._ledger.move(ticket, state, cause=cause, job=job.id)
+
+    def _advance(
+        self, ticket: Ticket, flight: Flight | None = None, sight: Sight | None = None
+    ) -> None:
+        """Go on with a variant that nobody is at work on: to its next stage, or to its end."""
+        step = self._evaluator.review(ticket)
+        if not isinstance(step, Outcome) and ticket in self._halting:
+            step = self._halting[ticket]
+        if flight and sight and step == flight.job.stage:
+            step = self._failed_or_again(ticket, flight, sight)
         if isinstance(step, Outcome):
-            tell(ticket, step)
+            self._ledger.tell(ticket, step)
         else:
-            todo[ticket] = step
+            self.todo[ticket] = step
+        self.flights.pop(ticket, None)
+        self._halting.pop(ticket, None)
 
-    for ticket in tickets:
-        if ticket not in running:
-            advance(ticket, None)
-    while todo or running:
-        for ticket in [ticket for ticket, job in running.items() if backend.ended(ticket, job)]:
-            advance(ticket, running.pop(ticket))
-        for ticket in startable(todo, running, parallel):
-            running[ticket] = backend.submit(ticket, todo.pop(ticket))
-        show(running)
-        sleep(POLL_S)
+    def _failed_or_again(self, ticket: Ticket, flight: Flight, sight: Sight) -> str | Outcome:
+        """Tell a failure of the code from a job lost to the machine, which goes on."""
+        if error := self._evaluator.error(ticket):
+            return Outcome("failed", reason=error)
+        cause = self._evaluator.blocked() or sight.reason or "the job ended without a result"
+        progressed = self._evaluator.progress(ticket) > flight.saved
+        lost = 0 if progressed else ticket.life.requeues + sight.started
+        if lost > self._max_requeues:
+            tries = f"{lost} jobs in a row were lost without progress (max_requeues)"
+            return Outcome("failed", reason=f"{cause}; {tries}", lost=True)
+        self._ledger.move(ticket, "waiting", cause=f"requeued: {cause}", requeues=lost)
+        pause = min(2.0**lost, LONGEST_PAUSE_S) if lost else 0.0
+        self._not_before[ticket] = self._clock() + pause
+        return flight.job.stage
+
+    def _halt(self) -> None:
+        """End trainings that enough others have clearly beaten at a rung."""
+        if not self._stop.active or self._clock() < self._look_at_rungs:
+            return
+        self._look_at_rungs = self._clock() + RUNGS_S
+        for ticket in self._ledger.tickets():
+            once = ticket.life.ended and ticket not in self._curves
+            if (once or ticket in self.flights) and (curve := self._evaluator.curve(ticket)):
+                self._curves[ticket] = curve
+        for ticket, flight in self.flights.items():
+            if flight.job.stage == "train" and ticket in self._curves:
+                self._judge(ticket, flight)
+
+    def _judge(self, ticket: Ticket, flight: Flight) -> None:
+        curve = self._curves[ticket]
+        others = [other for other in self._curves.values() if other is not curve]
+        if ticket not in self._halting and (halt := verdict(curve, others, self._stop)):
+            self._halting[ticket] = Outcome("stopped", None, curve.latency_ms, str(halt))
+            self._at(flight.job).cancel([flight.job])
+
+    def _take_more(self) -> None:
+        """Fill the room with further tickets; here with as many again, to be measured together."""
+        slots = self._places.training.slots
+        ahead = 2 * slots if self._places.training.trains_here else slots
+        while room := max(0, ahead - len(self.flights) - len(self.todo)):
+            tickets = list(self._more(room))
+            for ticket in tickets:
+                self._advance(ticket)
+            if not tickets:
+                return
+
+    def _start(self) -> None:
+        self._blocked, before = self._evaluator.blocked(), self._blocked
+        if self._blocked:
+            self.notices += [f"{self._blocked}: nothing is started until there is space"] * (
+                self._blocked != before
+            )
+            return
+        for tickets in self.startable():
+            self._submit(tickets)
+
+    def startable(self) -> list[list[Ticket]]:
+        """Return what to hand over now, together: measurements, trainings.
+
+        A measurement has this machine to itself; all that wait are measured together.
+        """
+        now = self._clock()
+        ready = [t for t in self.todo if self._not_before.get(t, 0.0) <= now]
+        ready = [t for t in ready if not self._evaluator.is_at_work(t)]
+        measure = [ticket for ticket in ready if self.todo[ticket] == "measure"]
+        train = [ticket for ticket in ready if self.todo[ticket] != "measure"]
+        stages = [flight.job.stage for flight in self.flights.values()]
+        here = self._places.training.trains_here
+        if "measure" in stages or (here and stages):
+            measure = []
+        if here and (measure or "measure" in stages):
+            train = []
+        room = self._places.training.slots - sum(stage != "measure" for stage in stages)
+        return [group for group in (measure, train[: max(0, room)]) if group]
+
+    def _submit(self, tickets: list[Ticket]) -> None:
+        stage = self.todo[tickets[0]]
+        backend = self._places.of(stage)
+        while tickets:
+            tasks = [self._evaluator.task(ticket, stage) for ticket in tickets]
+            jobs = backend.submit(tasks)
+            taken = {job.row: job for job in jobs}
+            for ticket in [ticket for ticket in tickets if ticket.row in taken]:
+                del self.todo[ticket]
+                saved = self._evaluator.progress(ticket)
+                self.flights[ticket] = Flight(taken[ticket.row], saved)
+            for ticket in [ticket for ticket in tickets if ticket.row in taken]:
+                self._note(ticket, "queued", "", taken[ticket.row])
+            tickets = [ticket for ticket in tickets if ticket.row not in taken] if jobs else []
 
 
-def startable(todo: dict[Ticket, Stage], running: dict[Ticket, Job], parallel: int) -> list[Ticket]:
-    """Return the tickets to start now: a measurement has the machine to itself, and comes first."""
-    to_measure = [ticket for ticket, stage in todo.items() if stage == "measure"]
-    if to_measure:
-        return [] if running else to_measure[:1]
-    if any(job.stage == "measure" for job in running.values()):
-        return []
-    return list(todo)[: max(0, parallel - len(running))]
+def _state(ticket: Ticket, flight: Flight) -> str:
+    """Name the state of a job that has not ended; one that ran and waits again was preempted."""
+    if flight.sight.phase is Phase.RUNNING:
+        return DOING[flight.job.stage]
+    ran = ticket.life.state in ("running", "preempted") and ticket.life.job == flight.job.id
+    return "preempted" if ran else "queued"

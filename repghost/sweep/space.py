@@ -1,21 +1,31 @@
-"""From override strings to the points of a grid; Hydra's grammar, parsed once."""
+"""From override strings to a grid's points or a search's space; Hydra's grammar, parsed once."""
 
 import itertools
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
 from hydra.core.override_parser.types import Override
 
 from repghost.settings import Settings
+from repghost.sweep.compose import Composer
+from repghost.sweep.dimensions import Choice, Dimension, choice_of, dimension_of
+from repghost.sweep.exclude import Exclude, Scalar, scalar
 
-Value = str | int | float | bool | None
+Value = Scalar
+Chosen = Mapping[str, tuple[Value, str]]  # by the key of its dimension: a value and its text
 EXPERIMENT = ("model", "data", "recipe", "seed")  # the groups that make a variant
 LATENCY = "latency."  # keys of how a variant is timed
 SWEEP = ("+sweeps", "sweeps")  # how a sweep file is chosen
 VARIANT = "variant"  # the column of a sweep file's named combinations
 RESERVED = ("runs", "reference", "profiles")  # folders below outputs that are not studies
+SAMPLERS = ("tpe", "nsga2", "random")
+FEW = 10  # values a dimension, of which one should make an allowed combination
+# Keys of the sweep as a whole: one value each.
+WHOLE = ("study", "outputs", "parallel", "n_trials", "detach", "retry", "plan", "max_requeues")
 
 
 @dataclass(frozen=True)
@@ -25,100 +35,222 @@ class Point:
     swept: dict[str, Value]
     settings: Settings
 
-    @property
+    @cached_property
+    def key(self) -> str:
+        """The name of the variant's run."""
+        return self.settings.variant.key
+
+    @cached_property
     def row(self) -> str:
         """What a row of the study stands for: a variant, and how it is timed where that is swept.
 
         Settings of latency do not make another variant: one run, timed in several ways.
         """
         timed = [f" {key}={value}" for key, value in self.swept.items() if key.startswith(LATENCY)]
-        return self.settings.variant.key + "".join(timed)
+        return self.key + "".join(timed)
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The swept keys with their values as override strings, and the overrides that are fixed.
+class Space:
+    """What is swept, what is fixed, and what is left out: a grid, or a space to search.
 
-    `variants` are combinations with a name, each a list of overrides; they are multiplied with the
-    rest. `sweep` is the name of the sweep file, if there is one.
+    `variants` are combinations with a name, each a list of overrides; where there are any, their
+    names are the first dimension, `VARIANT`.
     """
 
-    choices: dict[str, list[tuple[Value, str]]]
+    dimensions: tuple[Dimension, ...]
     fixed: dict[str, str]
     variants: dict[str, list[str]] = field(default_factory=dict)
-    sweep: str | None = None
+    exclude: Exclude = field(default_factory=lambda: Exclude({}))
 
-    def points(self, compose: Callable[[list[str]], Settings]) -> list[Point]:
-        """Compose every combination; the last key varies fastest.
+    @property
+    def size(self) -> int | None:
+        """How many combinations there are, those left out included; None where continuous."""
+        sizes = [dimension.size for dimension in self.dimensions]
+        known = [size for size in sizes if size is not None]
+        return math.prod(known) if len(known) == len(sizes) else None
+
+    @property
+    def sweep(self) -> str | None:
+        """The name of the sweep file, if there is one."""
+        return next((self.fixed[key] for key in SWEEP if key in self.fixed), None)
+
+    def point(self, values: Mapping[str, Value], composer: Composer) -> Point | None:
+        """Compose one value a dimension, by its key; None for a combination that is left out.
 
         Raises:
-            ValueError: a combination is not allowed; nothing has been started then.
+            ValueError: a value, or the combination, is not allowed.
         """
-        fixed = [f"{key}={value}" for key, value in self.fixed.items()]
-        names: list[str | None] = list(self.variants) or [None]
-        combinations = list(itertools.product(*self.choices.values()))
-        return [self._point(name, v, fixed, compose) for name in names for v in combinations]
+        texts = {one.key: one.text(values[one.key]) for one in self.dimensions}
+        chosen = {
+            key: (text if key == VARIANT else scalar(text), text) for key, text in texts.items()
+        }
+        return self._point(chosen, composer)[0]
 
-    def _point(
-        self,
-        name: str | None,
-        values: Sequence[tuple[Value, str]],
-        fixed: list[str],
-        compose: Callable[[list[str]], Settings],
-    ) -> Point:
-        swept: dict[str, Value] = {} if name is None else {VARIANT: name}
-        overrides = [] if name is None else list(self.variants[name])
-        for key, (value, text) in zip(self.choices, values, strict=True):
-            swept[key.lstrip("+")] = value
-            overrides.append(f"{key}={text}")
-        return Point(swept, compose([*fixed, *overrides]))
+    def points(
+        self, composer: Composer, say: Callable[[str], None] = lambda _: None
+    ) -> list[Point]:
+        """Compose every combination, the last key varying fastest.
+
+        `say` gets a line on how many are left out, and on expressions that leave out nothing.
+
+        Raises:
+            ValueError: the space is continuous, a combination is not allowed, or none is left.
+        """
+        if self.size is None:
+            raise ValueError("an interval has no end of values: give n_trials and search it")
+        found = [self._point(chosen, composer) for chosen in self._combinations()]
+        points = [point for point, _ in found if point is not None]
+        for line in self._notices(len(points), {hit for _, hits in found for hit in hits}):
+            say(line)
+        if not points:
+            raise ValueError(f"exclude leaves none of {self.size} combinations")
+        return points
+
+    def first(self, composer: Composer) -> Point:
+        """Compose the first combination that is not left out: what all have in common is in it.
+
+        Raises:
+            ValueError: it is not allowed, or there is none.
+        """
+        try:
+            points = (self._point(chosen, composer)[0] for chosen in self._combinations(FEW))
+            first = next((point for point in points if point is not None), None)
+        except ValueError as error:
+            raise ValueError(f"{error}{self._hint(str(error))}") from error
+        if first is None:
+            raise ValueError("exclude leaves no combination")
+        return first
+
+    def _hint(self, said: str) -> str:
+        """Return what to write where a key with an interval takes whole numbers alone."""
+        keys = [one.key for one in self.dimensions if one.size is None]
+        whole = "Integer" in said and any(said.startswith(f"{key}: ") for key in keys)
+        return "; whole numbers are int(interval(...))" if whole else ""
+
+    def _combinations(self, at_most: int | None = None) -> Iterator[Chosen]:
+        """Yield the product, of at most so many values a dimension."""
+        keys = [dimension.key for dimension in self.dimensions]
+        values = [itertools.islice(dimension.values, at_most) for dimension in self.dimensions]
+        return (dict(zip(keys, chosen, strict=True)) for chosen in itertools.product(*values))
+
+    def _point(self, chosen: Chosen, composer: Composer) -> tuple[Point | None, list[str]]:
+        """Return the point, or None and the expressions of `exclude` that it meets."""
+        words = [f"{key}={text}" for key, text in self.fixed.items()]
+        words += self.variants[chosen[VARIANT][1]] if VARIANT in chosen else []
+        swept = {key.lstrip("+"): value for key, (value, _) in chosen.items()}
+        given = {
+            key.lstrip("+"): scalar(text) for key, _, text in (w.partition("=") for w in words)
+        }
+        given |= swept
+        if hits := self.exclude.hits(given):
+            return None, hits
+        words += [f"{key}={text}" for key, (_, text) in chosen.items() if key != VARIANT]
+        settings = composer.settings(words)
+        hits = self.exclude.hits(given, settings)
+        return (None, hits) if hits else (Point(swept, settings), [])
+
+    def _notices(self, kept: int, hits: set[str]) -> Iterable[str]:
+        if kept != self.size:
+            yield f"exclude leaves out {(self.size or 0) - kept} of {self.size} combinations"
+        for idle in self.exclude.expressions.keys() - hits:
+            yield f"exclude {idle!r}: leaves out none of {self.size} combinations"
+
+
+@dataclass(frozen=True)
+class SamplerSpec:
+    """How a search picks its points: `name` of Optuna's sampler, and the seed of its chance.
+
+    tpe: multivariate, looks where results were good; nsga2: breeds the best; random: does not look.
+    """
+
+    name: str = "tpe"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name not in SAMPLERS:
+            raise ValueError(
+                f"hydra.sweeper.sampler={self.name}: allowed are {', '.join(SAMPLERS)}"
+            )
+        if type(self.seed) is not int or self.seed < 0:
+            raise ValueError(
+                f"hydra.sweeper.seed={self.seed}: must be a whole number of at least 0"
+            )
 
 
 def parse_grid(
     overrides: Sequence[Override],
     planned: Sequence[Override] = (),
     variants: Mapping[str, str] = MappingProxyType({}),
-) -> Grid:
-    """Split parsed overrides into what is swept and what is fixed.
+    exclude: Iterable[str] = (),
+) -> Space:
+    """Return the space of a grid, in which everything swept is a choice.
 
-    `planned` are those of a sweep file, which the command line's of the same key replace, and
-    `variants` the file's named combinations, each "key=value key=value".
+    `planned` are the overrides of a sweep file, which the command line's of the same key replace,
+    and `variants` the file's named combinations, each "key=value key=value".
 
     Raises:
-        ValueError: a sweep has no discrete values, such as `interval(0, 1)`.
+        ValueError: a sweep has no discrete values, such as `interval(0, 1)`; or see `Exclude`.
     """
-    choices: dict[str, list[tuple[Value, str]]] = {}
-    fixed: dict[str, str] = {}
+    return _parse(overrides, planned, variants, exclude, choice_of)
+
+
+def parse_space(
+    overrides: Sequence[Override],
+    planned: Sequence[Override] = (),
+    variants: Mapping[str, str] = MappingProxyType({}),
+    exclude: Iterable[str] = (),
+) -> Space:
+    """Return the space of a search: as `parse_grid`, and intervals; ranges are steps of one.
+
+    Raises:
+        ValueError: an interval is empty, or its tag is unknown; or see `Exclude`.
+    """
+    return _parse(overrides, planned, variants, exclude, dimension_of)
+
+
+def _parse(
+    overrides: Sequence[Override],
+    planned: Sequence[Override],
+    variants: Mapping[str, str],
+    exclude: Iterable[str],
+    dimension: Callable[[Override], Dimension],
+) -> Space:
     given = {override.get_key_element().lstrip("+") for override in overrides}
     kept = [override for override in planned if override.get_key_element() not in given]
-    for override in (*kept, *overrides):
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            fixed[key] = override.get_value_element_as_str()
-        elif override.is_discrete_sweep():
-            choices[key] = _values(override)
-        else:
-            raise ValueError(
-                f"{override.input_line}: a grid needs values to choose from;"
-                " write a,b or choice(a,b) or range(0,3) or glob(*)"
-            )
+    last = {override.get_key_element(): override for override in (*kept, *overrides)}
+    swept = {key: override for key, override in last.items() if override.is_sweep_override()}
+    for key in swept.keys() & set(WHOLE):
+        raise ValueError(f"{swept[key].input_line}: {key} is the whole sweep's; give it one value")
+    fixed = {
+        key: override.get_value_element_as_str()
+        for key, override in last.items()
+        if key not in swept
+    }
     words = {name: text.split() for name, text in variants.items()}
-    return Grid(choices, fixed, words, next((fixed[key] for key in SWEEP if key in fixed), None))
+    dimensions = [dimension(override) for override in swept.values()]
+    if words:
+        dimensions.insert(0, Choice(VARIANT, [(name, name) for name in words]))
+    named = {word.split("=")[0] for text in words.values() for word in text} | {*last, VARIANT}
+    return Space(
+        tuple(dimensions), fixed, words, Exclude.parse(exclude, {n.lstrip("+") for n in named})
+    )
 
 
-def study_name(grid: Grid) -> str:
+def study_name(space: Space) -> str:
     """Return a folder name: the sweep file's or the swept keys, and the fixed experiment settings.
 
     Values are not in it: an added value belongs to the same study. Other fixed settings are: their
     runs do not belong in one table.
     """
-    swept = "-".join(key.lstrip("+").split(".")[-1] for key in grid.choices) or "single"
+    keys = [dimension.key for dimension in space.dimensions if dimension.key != VARIANT]
+    swept = "-".join(key.lstrip("+").split(".")[-1] for key in keys) or "single"
     fixed = [
         f"{key.lstrip('+').split('.')[-1]}={value}"
-        for key, value in sorted(grid.fixed.items())
+        for key, value in sorted(space.fixed.items())
         if key.lstrip("+").split(".")[0] in EXPERIMENT
     ]
-    return re.sub(r"[^\w.=+-]+", "~", "_".join([grid.sweep or swept, *fixed]))[:100]
+    return re.sub(r"[^\w.=+-]+", "~", "_".join([space.sweep or swept, *fixed]))[:100]
 
 
 def check_study_name(name: str) -> str:
@@ -133,20 +265,3 @@ def check_study_name(name: str) -> str:
             f" (not {' or '.join(RESERVED)})"
         )
     return name
-
-
-def _values(override: Override) -> list[tuple[Value, str]]:
-    """Return each value of a sweep with the text that overrides with it, doubles left out."""
-    texts = [str(text) for text in override.sweep_string_iterator()]
-    return [(_plain(text), text) for text in dict.fromkeys(texts)]
-
-
-def _plain(text: str) -> Value:
-    """Return the number, boolean or string that an override's text stands for."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    known: dict[str, Value] = {"true": True, "false": False, "null": None}
-    return known.get(text.lower(), text.strip("'\""))

@@ -1,194 +1,209 @@
 """The ledger of a sweep: an Optuna study in an append-only journal that survives kill -9."""
 
-import os
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from repghost.lock import Lock
 from repghost.settings import Settings
+from repghost.sweep.journal import Journal, mend
 from repghost.sweep.space import LATENCY, Point, Value
+from repghost.sweep.ticket import Life, Outcome, Ticket
 from repghost.variant import Variant
 
-STATES = {
-    TrialState.COMPLETE: "finished",
-    TrialState.FAIL: "failed",
-    TrialState.PRUNED: "pruned",
-    TrialState.WAITING: "waiting",
-    TrialState.RUNNING: "running",
+JOURNAL = "study.journal"
+ENDED = {  # how Optuna calls our ends
+    "finished": TrialState.COMPLETE,
+    "failed": TrialState.FAIL,
+    "cancelled": TrialState.FAIL,
 }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a variant ended: finished with scores, measured alone, pruned for latency, or failed."""
-
-    state: str
-    top1: float | None = None
-    latency_ms: float | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Ticket:
-    """One trial of the study and the variant that it stands for."""
-
-    number: int
-    trial_id: int
-    row: str  # see `Point.row`
-    key: str  # of the run
-    swept: dict[str, Value]
-    settings: Settings
-    state: str
-    values: tuple[float, ...] = ()
-    reason: str = ""
+LIFE = "life"  # attributes of a trial, life0, life1, ...: its states in their order
+FIRST_LIFE = f"{LIFE}0"
+COMMON = (
+    "config"  # attribute of the study: the config of its first variant; others note what differs
+)
+Config = dict[str, Any]
 
 
 class Ledger:
     """What was asked and what came of it; top-1 is maximised and latency minimised.
 
-    The caller holds the study's driver lock: every trial left RUNNING is his to go on with.
+    The caller holds the study's driver lock; who only reads opens it with `read`.
     """
 
-    def __init__(self, folder: Path, name: str, base: Settings) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+    def __init__(
+        self, folder: Path, name: str, base: Settings, clock: Callable[[], float] = time.time
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        journal = folder / "study.journal"
-        _mend(journal)
-        backend = JournalFileBackend(str(journal), lock_obj=_JournalLock(journal))
+        journal = folder / JOURNAL
+        mend(journal)
+        self._open(journal, name, base, clock, create=True)
+        for ticket in self._tickets.values():
+            self._close(ticket)
+
+    @classmethod
+    def read(cls, folder: Path, name: str, base: Settings) -> "Ledger":
+        """Open the ledger of a study that perhaps another process drives; do not write to it.
+
+        Raises:
+            ValueError: there is no such study, or it cannot be read.
+        """
+        if not (folder / JOURNAL).exists():
+            raise ValueError(f"{folder}: has no {JOURNAL}; no study of this name was started there")
+        ledger = cls.__new__(cls)
+        ledger._open(folder / JOURNAL, name, base, time.time, create=False)
+        return ledger
+
+    def _open(
+        self, journal: Path, name: str, base: Settings, clock: Callable[[], float], create: bool
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._base, self._clock = base, clock
         try:
-            self._study = optuna.create_study(
-                study_name=name,
-                storage=JournalStorage(backend),
-                directions=["maximize", "minimize"],
-                load_if_exists=True,
-            )
+            self._journal = Journal(journal)
+            self._storage: BaseStorage = JournalStorage(self._journal)
+            if create:
+                optuna.create_study(
+                    study_name=name,
+                    storage=self._storage,
+                    directions=["maximize", "minimize"],
+                    load_if_exists=True,
+                )
+            self._study_id = self._storage.get_study_id_from_name(name)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{journal}: cannot be read ({error}); move it away to start the study anew"
                 " (finished runs are kept and not repeated)"
             ) from error
-        if any("row" not in trial.user_attrs for trial in self._study.get_trials(deepcopy=False)):
+        trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        if any(not {"row", FIRST_LIFE} <= trial.user_attrs.keys() for trial in trials):
             raise ValueError(f"{journal}: is of an older version; move it away to start it anew")
-        self._base = base
-        self._settings: dict[str, Settings] = {}
+        noted = self._storage.get_study_user_attrs(self._study_id)
+        self._common: Config = noted.get(COMMON, {})
+        latest = {trial.user_attrs["row"]: trial for trial in trials}
+        self._tickets = {row: self._ticket(trial) for row, trial in latest.items()}
+        self._asked: dict[str, Ticket] = {}
+        self._open_trials = {trial.number for trial in trials if not trial.state.is_finished()}
 
-    def enroll(self, points: Iterable[Point], is_done: Callable[[Ticket], bool]) -> None:
-        """Enqueue every point that is neither done, nor waiting, nor running; failed ones again."""
-        latest = {ticket.row: ticket for ticket in self.tickets()}
-        for point in points:
-            if point.row in self._settings:
-                continue  # two combinations that are one variant
-            self._settings[point.row] = point.settings
-            ticket = latest.get(point.row)
-            if ticket is not None:
-                ticket = replace(ticket, settings=point.settings)
-            if ticket is None or (_closed(ticket) and not is_done(ticket)):
-                self._study.add_trial(_waiting(point))
+    def enroll(
+        self, points: Iterable[Point], is_wanted: Callable[[Ticket], bool] = lambda ticket: False
+    ) -> list[Ticket]:
+        """Add every point that is new, and again one that has ended and `is_wanted`.
+
+        Returns the tickets of all the points, in their order, each once.
+        """
+        tickets = []
+        with self._journal.together():
+            for point in points:
+                if point.row in self._asked:
+                    continue  # two combinations that are one variant
+                ticket = self._tickets.get(point.row)
+                if ticket is not None:
+                    ticket.settle(point.settings)
+                if ticket is None or (ticket.life.ended and is_wanted(ticket)):
+                    ticket = self._add(point)
+                self._tickets[point.row] = self._asked[point.row] = ticket
+                tickets.append(ticket)
+        return tickets
+
+    def _add(self, point: Point) -> Ticket:
+        variant, life = point.settings.variant, Life(since=self._now())
+        if not self._common:
+            self._common = variant.config()
+            self._storage.set_study_user_attr(self._study_id, COMMON, self._common)
+        own = {
+            name: group
+            for name, group in variant.config().items()
+            if group != self._common.get(name)
+        }
+        trial = _waiting(point, {"key": variant.key, "config": own, FIRST_LIFE: life.note()})
+        trial_id = self._storage.create_new_trial(self._study_id, trial)
+        number = self._storage.get_trial_number_from_id(trial_id)
+        self._open_trials.add(number)
+        ticket = Ticket(number, trial_id, point.row, variant.key, point.swept, [life])
+        ticket.settle(point.settings)
+        return ticket
 
     def tickets(self) -> list[Ticket]:
         """Return the latest trial of every variant of the study, in the order they were asked."""
-        trials = self._study.get_trials(deepcopy=False)
-        latest = {trial.user_attrs["row"]: trial for trial in trials}
-        return [self._ticket(trial) for trial in latest.values()]
+        return list(self._tickets.values())
 
     def asked(self) -> list[Ticket]:
         """Return the tickets of the points that were enrolled in this process."""
-        return [ticket for ticket in self.tickets() if ticket.row in self._settings]
+        return list(self._asked.values())
 
-    def start(self) -> None:
-        """Ask Optuna for everything that waits: from now on it counts as running."""
-        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        for _ in waiting:
-            self._study.ask()
+    def move(self, ticket: Ticket, state: str, **notes: Any) -> None:
+        """Record that a variant is in another state now; what `notes` do not say stays.
+
+        Raises:
+            OSError: it could not be written; the ledger and the ticket are as they were.
+        """
+        carried: dict[str, Any] = {"requeues": ticket.life.requeues, "job": ticket.life.job}
+        life = Life(state, self._now(), **carried | notes)
+        name = f"{LIFE}{len(ticket.lives)}"
+        self._storage.set_trial_user_attr(ticket.trial_id, name, life.note())
+        ticket.lives.append(life)
+        self._close(ticket)
 
     def tell(self, ticket: Ticket, outcome: Outcome) -> None:
         """Record how a variant ended."""
-        optuna.Trial(self._study, ticket.trial_id).set_user_attr("outcome", asdict(outcome))
-        if outcome.state == "finished":
-            self._study.tell(ticket.number, [outcome.top1 or 0.0, outcome.latency_ms or 0.0])
-        else:
-            failed = outcome.state == "failed"
-            self._study.tell(ticket.number, state=TrialState.FAIL if failed else TrialState.PRUNED)
+        self.move(
+            ticket,
+            outcome.state,
+            cause=outcome.reason,
+            top1=outcome.top1,
+            latency_ms=outcome.latency_ms,
+            lost=outcome.lost,
+        )
+
+    def _close(self, ticket: Ticket) -> None:
+        """Tell Optuna of an end that stands in a variant's life."""
+        life = ticket.life
+        if not life.ended or ticket.number not in self._open_trials:
+            return
+        state = ENDED.get(life.state, TrialState.PRUNED)
+        scores = [life.top1 or 0.0, life.latency_ms or 0.0] if life.state == "finished" else None
+        self._storage.set_trial_state_values(ticket.trial_id, state, scores)
+        self._open_trials.discard(ticket.number)
+
+    def _now(self) -> float:
+        return round(self._clock(), 1)
 
     def _ticket(self, trial: FrozenTrial) -> Ticket:
         attrs = trial.user_attrs
-        settings = self._settings.get(attrs["row"]) or _rebuilt(self._base, attrs)
-        values = tuple(trial.values or ())
-        outcome = attrs.get("outcome", {})
-        state = STATES[trial.state]
-        if state == "pruned":  # Optuna has no word for a variant that is measured alone
-            state = outcome.get("state", state)
-        return Ticket(
-            trial.number,
-            trial._trial_id,
-            attrs["row"],
-            attrs["key"],
-            attrs["swept"],
-            settings,
-            state,
-            values,
-            outcome.get("reason", ""),
-        )
+        count = sum(name.startswith(LIFE) for name in attrs)
+        lives = [Life.noted(attrs[f"{LIFE}{number}"]) for number in range(count)]
+        row, key, swept = attrs["row"], attrs["key"], attrs["swept"]
+        ticket = Ticket(trial.number, trial._trial_id, row, key, swept, lives)
+        ticket.settle(lambda: _rebuilt(self._base, self._common | attrs["config"], swept))
+        return ticket
 
 
-class _JournalLock(BaseJournalFileLock):
-    """A lock that a killed process does not leave behind; after one, Optuna's own waits 30 s."""
-
-    def __init__(self, journal: Path) -> None:
-        self._lock = Lock(journal.with_suffix(".lock"))
-
-    def acquire(self) -> bool:
-        self._lock.acquire(wait=True)
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-def _mend(journal: Path) -> None:
-    """Cut off a last line that a kill tore; Optuna would append to it and never read on."""
-    if not journal.exists():
-        return
-    with journal.open("rb+") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            file.truncate(whole)
-            os.fsync(file.fileno())
-
-
-def _closed(ticket: Ticket) -> bool:
-    return ticket.state not in ("waiting", "running")
-
-
-def _waiting(point: Point) -> FrozenTrial:
+def _waiting(point: Point, notes: dict[str, Any]) -> FrozenTrial:
     """A trial as a template: a category that is new to the study is allowed here, in `ask` not."""
     distributions: dict[str, Any] = {
         name: CategoricalDistribution([value]) for name, value in point.swept.items()
     }
-    variant = point.settings.variant
-    notes = {"row": point.row, "key": variant.key, "swept": point.swept, "config": variant.config()}
     return create_trial(
         state=TrialState.WAITING,
         params=dict(point.swept),
         distributions=distributions,
-        user_attrs=notes,
+        user_attrs={"row": point.row, "swept": point.swept} | notes,
     )
 
 
-def _rebuilt(base: Settings, notes: dict[str, Any]) -> Settings:
+def _rebuilt(base: Settings, config: Config, swept: dict[str, Value]) -> Settings:
     """Settings of a variant that this command did not ask for, from what the study noted."""
-    variant, swept = Variant.from_config(notes["config"]), notes["swept"].items()
-    timed = {key.removeprefix(LATENCY): value for key, value in swept if key.startswith(LATENCY)}
+    variant = Variant.from_config(config)
+    timed: dict[str, Any] = {
+        key.removeprefix(LATENCY): value for key, value in swept.items() if key.startswith(LATENCY)
+    }
     return replace(
         base,
         model=variant.model,

@@ -1,17 +1,15 @@
 """Opens reports in a real headless Chromium; tests/services/chromium.sh installs it."""
 
-import importlib.util
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import studies
+from services.chromium import CHROMIUM
 
 from analysis.report import write_report
 
-CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -29,19 +27,8 @@ HOSTILE = (
 pytestmark = pytest.mark.browser
 
 
-def missing() -> str:
-    if not CHROMIUM.exists():
-        return f"{CHROMIUM} is missing: run sh tests/services/chromium.sh"
-    if importlib.util.find_spec("playwright") is None:
-        return "playwright is missing: pip install playwright"
-    return ""
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    if reason := missing():
-        required = os.environ.get("REPGHOST_REQUIRE_SERVICES") == "1"
-        (pytest.fail if required else pytest.skip)(reason)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -1,48 +1,13 @@
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
+from store_contract import IDENTITY, MEASURED, PAPER, StoreContract
 
-from repghost.latency.record import Identity, Measurement
 from repghost.latency.store import Store, StoreError
-
-IDENTITY = Identity("abc123", "local: Some CPU", "paired", 1, "3.6.1")
-MEASURED = Measurement(
-    identity=IDENTITY,
-    latency_ms=0.19123456789012345,
-    latency_low=0.18,
-    latency_high=0.2,
-    latency_ratio=1.26,
-    ratio_low=1.25,
-    ratio_high=1.27,
-    reference="repghostnet_050",
-    reference_ms=0.15,
-    samples_ms=(0.19, 0.1 + 0.2, 1e-7),
-    reference_samples_ms=(0.15, 0.16, 1 / 3),
-    runs_per_sample=20,
-    settled=True,
-    ended="precision reached",
-    device_state={"pinned": True, "core": 1, "governor": None, "load_average_1min": 0.25},
-    measured_at="2025-01-01T00:00:00+00:00",
-    host="somewhere",
-)
-PAPER = replace(
-    MEASURED,
-    identity=replace(IDENTITY, protocol="paper"),
-    latency_ratio=None,
-    ratio_low=None,
-    ratio_high=None,
-    reference=None,
-    reference_ms=None,
-    reference_samples_ms=(),
-)
 
 
 @pytest.fixture
@@ -58,95 +23,14 @@ def error_of(url: str) -> str:
     return str(error.value)
 
 
-def test_a_measurement_comes_back_as_it_was_also_from_another_store(url: str) -> None:
-    Store(url).add(MEASURED)
-    assert Store(url).find(IDENTITY) == MEASURED
-
-
-def test_a_measurement_without_a_reference_comes_back_as_it_was(url: str) -> None:
-    store = Store(url)
-    assert store.add(PAPER) == PAPER == store.find(PAPER.identity)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"fingerprint": "other"},
-        {"device": "local: Other CPU"},
-        {"protocol": "paper"},
-        {"threads": 2},
-        {"mnn_version": "3.7.0"},
-    ],
-)
-def test_a_measurement_of_another_identity_is_not_found(url: str, change: dict[str, Any]) -> None:
-    store = Store(url)
-    store.add(MEASURED)
-    other = replace(MEASURED, identity=replace(IDENTITY, **change))
-    assert store.find(other.identity) is None
-    assert store.add(other) == other and len(store.all()) == 2
-
-
-def test_the_first_measurement_of_an_identity_stands(url: str) -> None:
-    store = Store(url)
-    store.add(MEASURED)
-    assert store.add(replace(MEASURED, latency_ms=99.0)) == MEASURED
-    assert store.all() == [MEASURED]
-
-
-def test_all_are_returned_oldest_first(url: str) -> None:
-    store = Store(url)
-    names = ["b", "c", "a"]
-    for name in names:
-        store.add(replace(MEASURED, identity=replace(IDENTITY, fingerprint=name)))
-    assert [measured.identity.fingerprint for measured in store.all()] == names
+class TestSqlite(StoreContract):
+    """A file on this machine."""
 
 
 def test_a_store_in_memory_works() -> None:
     store = Store("sqlite://")
     store.add(MEASURED)
     assert store.find(IDENTITY) == MEASURED
-
-
-ADD_MANY = """
-import sys
-from dataclasses import replace
-from test_store import IDENTITY, MEASURED
-from repghost.latency.store import Store
-print("ready", flush=True)
-sys.stdin.readline()
-store = Store(sys.argv[1])
-for i in range(40):
-    identity = replace(IDENTITY, fingerprint=f"f{i}")
-    store.add(replace(MEASURED, identity=identity, host=sys.argv[2]))
-"""
-
-
-def start_writer(url: str, host: str) -> "subprocess.Popen[str]":
-    """Return a process that has said that it is ready and adds 40 measurements when told to."""
-    paths = [str(Path(__file__).parent), *filter(None, sys.path)]
-    writer = subprocess.Popen(
-        [sys.executable, "-c", ADD_MANY, url, host],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
-    return writer
-
-
-def test_two_processes_that_add_at_once_keep_each_identity_once(url: str) -> None:
-    writers = [start_writer(url, host) for host in ("first", "second")]
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    for writer in writers:
-        writer.communicate(timeout=60)
-    assert [writer.returncode for writer in writers] == [0, 0]
-    kept = Store(url).all()
-    assert sorted(m.identity.fingerprint for m in kept) == sorted(f"f{i}" for i in range(40))
-    assert {measured.host for measured in kept} <= {"first", "second"}
 
 
 def test_a_file_that_is_no_database_is_a_clear_error_and_is_left_alone(tmp_path: Path) -> None:

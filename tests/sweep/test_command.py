@@ -1,6 +1,7 @@
 """`launch.py` as a user runs it: real processes, real kills, a network a tenth as wide."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -55,7 +56,7 @@ def trainers(folder: Path) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            is_job = b"submitit.core._submit" in (entry / "cmdline").read_bytes()
+            is_job = b"repghost.sweep.work" in (entry / "cmdline").read_bytes()
             if is_job and (entry / "cwd").readlink() == folder:
                 found.append(int(entry.name))
         except OSError:
@@ -93,27 +94,58 @@ def test_a_killed_driver_is_continued_and_its_running_job_adopted(tmp_path):
     assert {row["state"] for row in finished.values()} == {"finished"}
     for row in finished.values():
         assert len(epochs(tmp_path, row["key"])) == 4
-    logs = [path.name for path in tmp_path.glob("outputs/s/jobs/*/*_log.out")]
-    assert len(logs) == 4, "two measurements and two trainings: none was started twice"
+    begun = [line for log in tmp_path.glob("outputs/s/jobs/*/log.out") for line in log.open()]
+    begun = [line for line in begun if " begins on " in line]
+    assert len(begun) == 4, "two measurements and two trainings: none was started twice"
     assert not Path(f"/proc/{orphan}").exists()
 
 
-def test_a_killed_training_is_a_row_with_its_reason_and_goes_on_from_its_checkpoint(tmp_path):
-    words = ("-m", "model.reparam=bn,id", "recipe.epochs=4", "tracking=none")
+def test_a_killed_training_is_run_again_from_its_checkpoint_and_the_cause_is_kept(tmp_path):
+    words = ("-m", "model.reparam=bn", "recipe.epochs=4", "tracking=none", "seed=0,1")
     driver = start(tmp_path, *words)
     wait_for(lambda: list(tmp_path.glob("outputs/runs/*/checkpoint.pt")))
     (victim,) = trainers(tmp_path)
     os.kill(victim, signal.SIGKILL)
     said, _ = driver.communicate(timeout=300)
+    assert driver.returncode == 0, said
+    assert "requeued: killed by SIGKILL" in said
+    for row in rows(tmp_path).values():
+        assert row["state"] == "finished"
+        assert [json.loads(line)["epoch"] for line in epochs(tmp_path, row["key"])] == [0, 1, 2, 3]
+
+
+def test_without_requeues_a_killed_training_fails_and_the_same_command_goes_on(tmp_path):
+    words = ("-m", "seed=0,1", "recipe.epochs=4", "tracking=none")
+    driver = start(tmp_path, *words, "max_requeues=0", "recipe.checkpoint_every_s=1000")
+    wait_for(lambda: list(tmp_path.glob("outputs/runs/*/config.yaml")) and trainers(tmp_path))
+    wait_for(lambda: "train begins" in log_of(tmp_path))
+    (victim,) = trainers(tmp_path)
+    os.kill(victim, signal.SIGKILL)
+    said, _ = driver.communicate(timeout=300)
     assert driver.returncode == 1
-    assert "killed from outside?" in said
-    states = {branch: row["state"] for branch, row in rows(tmp_path).items()}
-    assert states == {"bn": "failed", "id": "finished"}
-    before = epochs(tmp_path, rows(tmp_path)["bn"]["key"])
+    assert "1 jobs in a row were lost without progress" in said
+    assert {row["state"] for row in rows(tmp_path).values()} == {"failed", "finished"}
     launch(tmp_path, *words)
-    row = rows(tmp_path)["bn"]
-    assert row["state"] == "finished"
-    assert epochs(tmp_path, row["key"])[: len(before)] == before
+    assert {row["state"] for row in rows(tmp_path).values()} == {"finished"}
+
+
+def log_of(folder: Path) -> str:
+    return "".join(log.read_text() for log in folder.glob("outputs/s/jobs/*/log.out"))
+
+
+def test_ctrl_c_detaches_and_the_same_command_attaches(tmp_path):
+    words = ("-m", "seed=0,1", "recipe.epochs=4", "tracking=none")
+    driver = start(tmp_path, *words)
+    wait_for(lambda: list(tmp_path.glob("outputs/runs/*/checkpoint.pt")))
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    said, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "detached: 1 running without this command; 1 not submitted yet" in said
+    assert "python -m repghost.sweep stop s" in said
+    assert len(trainers(tmp_path)) == 1, "the job goes on"
+    launch(tmp_path, *words)
+    assert log_of(tmp_path).count("train begins") == 2
+    assert {row["state"] for row in rows(tmp_path).values()} == {"finished"}
 
 
 def test_one_variant_that_fails_is_a_row_and_the_others_go_on(tmp_path):
@@ -125,6 +157,14 @@ def test_one_variant_that_fails_is_a_row_and_the_others_go_on(tmp_path):
     assert by_lr["0.1"]["state"] == "finished"
     assert by_lr["1e+30"]["state"] == "failed"
     assert "loss is" in by_lr["1e+30"]["error"]
+
+
+def test_what_failed_in_its_code_is_not_tried_again_until_asked(tmp_path):
+    words = ("-m", "recipe.lr=1e30", "recipe.epochs=1", "tracking=none", "seed=0,1")
+    launch(tmp_path, *words, code=1)
+    again = launch(tmp_path, *words, code=1)
+    assert "queued" not in again and "retry=failed does it" in again
+    assert "queued" in launch(tmp_path, *words, "retry=failed", code=1)
 
 
 def test_a_variant_over_the_latency_budget_is_pruned_and_trained_once_the_budget_allows(tmp_path):

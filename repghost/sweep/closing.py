@@ -1,0 +1,56 @@
+"""The end of a sweep: report, table, and what a reader should know beside the numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from analysis.results import load
+from analysis.table import print_summary
+from repghost.run import Run
+from repghost.sweep.evaluator import TrialEvaluator
+from repghost.sweep.ticket import Ticket
+
+NAMED = 3
+
+
+def close(
+    folder: Path,
+    tickets: Sequence[Ticket],
+    evaluator: TrialEvaluator,
+    changed: bool,
+    console: Console,
+) -> None:
+    """Print the study's table and remarks; make the report anew where the table has changed."""
+    if changed or not (folder / "report.html").exists():
+        from analysis.report import write_report
+
+        try:
+            write_report(folder)
+        except OSError as error:  # the table does not have to wait for a larger disk
+            console.print(f"no report: {error}", style="red", markup=False)
+    print_summary(load(folder), console)
+    for remark, names in _remarks(tickets, evaluator).items():
+        rest = f" and {len(names) - NAMED} more" if names[NAMED:] else ""
+        who = ", ".join(names[:NAMED]) + rest
+        console.print(f"{who}: {remark}", markup=False, soft_wrap=True)
+
+
+def _remarks(tickets: Sequence[Ticket], evaluator: TrialEvaluator) -> dict[str, list[str]]:
+    remarks: dict[str, list[str]] = {}
+    for ticket in tickets:
+        said = Run(ticket.settings.outputs, ticket.key).remarks()
+        for remark in [*_noise(ticket, evaluator), *said]:
+            remarks.setdefault(remark, []).append(ticket.name)
+    return remarks
+
+
+def _noise(ticket: Ticket, evaluator: TrialEvaluator) -> list[str]:
+    latency = evaluator.latency(ticket)
+    if latency is None or latency.settled:
+        return []
+    goal = f"{ticket.settings.latency.precision:.0%}"
+    return [
+        f"latency did not settle to {goal} ({latency.ended});"
+        " a quieter machine or more latency.max_rounds would help"
+    ]

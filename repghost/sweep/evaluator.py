@@ -1,0 +1,144 @@
+"""What a sweep asks of its variants: how far each is by its files, and what to run next."""
+
+import shutil
+from collections.abc import Iterable
+from typing import Protocol
+
+from repghost.latency.record import Identity, Measurement
+from repghost.latency.store import Store
+from repghost.run import Run
+from repghost.sweep.jobs import Task
+from repghost.sweep.rungs import Curve
+from repghost.sweep.ticket import Outcome, Ticket
+from repghost.trial import ALMOST_NOTHING, Stage, ends_as, latency_of, run_stage, threads_for
+
+
+class Evaluator(Protocol):
+    """Everything that the scheduler knows of what a variant is."""
+
+    def review(self, ticket: Ticket) -> str | Outcome:
+        """Say from the files alone which stage a variant needs next, or how it ended."""
+        ...
+
+    def task(self, ticket: Ticket, stage: str) -> Task:
+        """Return the work of one stage, ready for a job."""
+        ...
+
+    def error(self, ticket: Ticket) -> str | None:
+        """Return why the variant's code failed, None where it did not."""
+        ...
+
+    def progress(self, ticket: Ticket) -> float:
+        """Return a number that grows whenever something was saved that a new job goes on from."""
+        ...
+
+    def is_at_work(self, ticket: Ticket) -> bool:
+        """Whether some process works on the variant now, such as a job of another study."""
+        ...
+
+    def curve(self, ticket: Ticket) -> Curve | None:
+        """Return the epochs so far, for early stopping; None before the first."""
+        ...
+
+    def blocked(self) -> str | None:
+        """Return why no job should be started now, such as a full disk."""
+        ...
+
+
+class TrialEvaluator:
+    """The road of `repghost.trial`: measure, then train.
+
+    Trainings on this machine share its cores, `parallel` at a time; with None each takes what the
+    cluster gives to its job.
+    """
+
+    def __init__(self, store: Store, outputs: str, parallel: int | None) -> None:
+        self._known = KnownLatencies(store)
+        self._outputs = outputs
+        self._threads = {
+            "measure": threads_for(1),
+            "train": None if parallel is None else threads_for(parallel),
+        }
+
+    def latency(self, ticket: Ticket) -> Measurement | None:
+        """Return the latency of the variant's deployed network, if it was measured."""
+        return latency_of(ticket.settings, self._run(ticket), self._known)
+
+    def foresee(self, tickets: Iterable[Ticket]) -> None:
+        """Read what is known of these variants' latencies in few queries."""
+        deployed = ((ticket, self._run(ticket)) for ticket in tickets)
+        graphs = (run.deployed(ticket.settings.timed_shape) for ticket, run in deployed)
+        self._known.read({graph["fingerprint"] for graph in graphs if graph})
+
+    def review(self, ticket: Ticket) -> Stage | Outcome:
+        """Say from the files alone which stage a variant needs next, or how it ended."""
+        latency = self.latency(ticket)
+        if latency is None:
+            return "measure"
+        if state := ends_as(ticket.settings, latency.latency_ms):
+            limit = ticket.settings.latency.max_ms
+            over = f"{latency.latency_ms:.3f} ms is over latency.max_ms={limit}"
+            reason = over if state == "pruned" else ""
+            return Outcome(state, latency_ms=latency.latency_ms, reason=reason)
+        result = self._run(ticket).result()
+        if result is None:
+            return "train"
+        return Outcome("finished", result["top1"], latency.latency_ms)
+
+    def task(self, ticket: Ticket, stage: str) -> Task:
+        """Return a stage of `repghost.trial`."""
+        arguments = (ticket.settings, stage, self._threads[stage])
+        return Task(ticket.row, ticket.key, stage, run_stage, arguments)
+
+    def error(self, ticket: Ticket) -> str | None:
+        """Return the first line of the run's `error.txt`."""
+        return self._run(ticket).error()
+
+    def progress(self, ticket: Ticket) -> float:
+        """Return when the last checkpoint was written, 0 before the first."""
+        try:
+            return self._run(ticket).checkpoint.stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def is_at_work(self, ticket: Ticket) -> bool:
+        """Whether a process holds the run's lock."""
+        return self._run(ticket).lock.is_held()
+
+    def curve(self, ticket: Ticket) -> Curve | None:
+        """Return top-1 after each epoch so far."""
+        history, latency = self._run(ticket).history(), self.latency(ticket)
+        if not history or latency is None:
+            return None
+        scores = tuple(record["top1"] for record in history)
+        epochs = ticket.settings.recipe.epochs
+        return Curve(ticket.row, ticket.configuration, latency.latency_ms, epochs, scores)
+
+    def blocked(self) -> str | None:
+        """Say that the disk of the outputs is full, where it is."""
+        free = shutil.disk_usage(self._outputs).free
+        if free >= ALMOST_NOTHING:
+            return None
+        return f"the disk of {self._outputs} is full ({free} bytes free)"
+
+    def _run(self, ticket: Ticket) -> Run:
+        return Run(ticket.settings.outputs, ticket.key)
+
+
+class KnownLatencies:
+    """A store of which what was found once is not asked again: a measurement never changes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._found: dict[Identity, Measurement] = {}
+
+    def read(self, fingerprints: Iterable[str]) -> None:
+        """Read the measurements of these graphs together."""
+        for measurement in self._store.of(fingerprints):
+            self._found.setdefault(measurement.identity, measurement)
+
+    def find(self, identity: Identity) -> Measurement | None:
+        """Return the measurement of this identity, None if it was never measured."""
+        if identity not in self._found and (found := self._store.find(identity)):
+            self._found[identity] = found
+        return self._found.get(identity)

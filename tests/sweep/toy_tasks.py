@@ -1,0 +1,40 @@
+"""What jobs do in tests of backends; importable in a job through PYTHONPATH."""
+
+import os
+import time
+from pathlib import Path
+
+from repghost.interrupt import Stop
+
+
+def nap(folder: str, name: str, seconds: float, *, stop: Stop) -> None:
+    """Add the process id to `<name>.started`, sleep, add a line to `<name>.done`."""
+    _add(Path(folder, f"{name}.started"), str(os.getpid()))
+    time.sleep(seconds)
+    _add(Path(folder, f"{name}.done"), "done")
+
+
+def fail(folder: str, name: str, *, stop: Stop) -> None:
+    """Raise, after a line in `<name>.started`."""
+    _add(Path(folder, f"{name}.started"), str(os.getpid()))
+    raise RuntimeError(f"{name} fails")
+
+
+def say_where_from(folder: str, name: str, *, stop: Stop) -> None:
+    """Write the file that `repghost` was imported from into `<name>.done`."""
+    import repghost
+
+    _add(Path(folder, f"{name}.done"), str(repghost.__file__))
+
+
+def eat_memory(folder: str, name: str, megabytes: int, *, stop: Stop) -> None:
+    """Use so much memory, and keep it for a minute."""
+    _add(Path(folder, f"{name}.started"), str(os.getpid()))
+    eaten = bytearray(os.urandom(1) * (megabytes << 20))
+    time.sleep(60)
+    assert eaten
+
+
+def _add(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(f"{line}\n")
