@@ -18,7 +18,6 @@ from omegaconf import DictConfig, ListConfig
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
-    from rich.console import Console
 
     from repghost.settings import Settings
     from repghost.sweep.compose import Composer
@@ -70,6 +69,14 @@ class StudySweeper(Sweeper):
     def run(self, space: Space, composer: Composer, command: str) -> int:
         """Plan or run it, and return the exit code."""
 
+    def plan(self, points: Sequence[Point], study: str) -> int:
+        """Print what would be done, and return the exit code."""
+        from repghost.sweep.launchers import SlurmSpec
+        from repghost.sweep.plan import print_plan
+
+        slots = self.place.array_parallelism if isinstance(self.place, SlurmSpec) else None
+        return print_plan(points, study, self.console, slots=slots)
+
     def named_variants(self) -> dict[str, str]:
         """Return the combinations with a name."""
         return {str(name): str(text) for name, text in self.variants.items()}
@@ -98,15 +105,16 @@ class GridSweeper(StudySweeper):
     def run(self, space: Space, composer: Composer, command: str) -> int:
         from repghost.sweep.command import sweep
 
-        base = space.first(composer).settings
+        points = space.points(composer, self.say)
+        base = points[0].settings
         if base.n_trials is not None:
             raise ValueError(
                 f"n_trials={base.n_trials}: a grid runs every combination;"
                 " leave it out, or search with hydra/sweeper=search"
             )
-        points, study = space.points(composer, self.say), _study(base, space)
+        study = _study(base, space)
         if base.plan:
-            return _plan(points, study, self.console)
+            return self.plan(points, study)
         return sweep(points, study, command, self.console, launcher=self.place)
 
 
@@ -140,26 +148,21 @@ class SearchSweeper(StudySweeper):
             raise ValueError("hydra/sweeper=search needs n_trials=N, the study's variants in all")
         study = _study(base, space)
         if base.plan:
-            return self._plan(space, composer, study, base.n_trials)
+            return self._plan_search(space, composer, study, base.n_trials)
         return search(space, composer, sampler, study, command, self.console, launcher=self.place)
 
-    def _plan(self, space: Space, composer: Composer, study: str, n_trials: int) -> int:
+    def _plan_search(self, space: Space, composer: Composer, study: str, n_trials: int) -> int:
         """Say what may be suggested: in full where that is a list to read."""
         keys = ", ".join(dimension.key for dimension in space.dimensions)
         of = "endlessly many" if space.size is None else f"{space.size:,}"
         self.say(f"a search, {self.sampler}: {n_trials} of {of} combinations of {keys}")
         if space.size is None or space.size > LISTED:
+            self.say("they are too many to list; nothing was started: leave out plan=true to start")
             return 0
-        return _plan(space.points(composer, self.say), study, self.console)
+        return self.plan(space.points(composer, self.say), study)
 
 
 def _study(base: Settings, space: Space) -> str:
     from repghost.sweep.space import check_study_name, study_name
 
     return check_study_name(base.study or study_name(space))
-
-
-def _plan(points: Sequence[Point], study: str, console: Console) -> int:
-    from repghost.sweep.plan import print_plan
-
-    return print_plan(points, study, console)

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from repghost.models.paper import ENTRIES
-from repghost.settings import settings_from
+from repghost.sweep.compose import Composer
 from repghost.sweep.space import Point, parse_grid, study_name
 
 ROOT = Path(__file__).parents[1]
@@ -23,8 +23,8 @@ def plan(sweep: str, *words: str):
         parser = OverridesParser.create()
         planned = parser.parse_overrides([f"{key}={text}" for key, text in sweeper.params.items()])
         given = parser.parse_overrides([f"+sweeps={sweep}", *words])
-        grid = parse_grid(given, planned, dict(sweeper.variants.items()))
-        return grid, grid.points(lambda overrides: settings_from(compose("config", overrides)))
+        grid = parse_grid(given, planned, dict(sweeper.variants.items()), sweeper.exclude)
+        return grid, grid.points(Composer(lambda overrides: compose("config", overrides)))
 
 
 def points(sweep: str, *words: str) -> list[Point]:

@@ -163,6 +163,9 @@ class Sweep:
 
     def drive(self, tickets: Sequence[Ticket], more: More = lambda room: ()) -> int:
         """Bring `tickets`, and those that `more` gives, to their end; return the exit code."""
+        for ticket in tickets if self.base.retry == "failed" else ():
+            if not ticket.life.ended:
+                self.evaluator.forgive(ticket)
         scheduler = self._scheduler(more)
         try:
             with open_board(self._console) as board:
@@ -290,7 +293,8 @@ class Sweep:
             "versions": versions(),
             "launcher": {"kind": kind, **asdict(self._launcher)},
             "storage": self.base.storage.url,
-            "max_requeues": self.base.max_requeues,
+            "latency": asdict(self.base.latency),
+            "parallel": self.base.parallel,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         write_json(self._folder / "study.json", known | now)

@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Any, Self, get_args, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -199,10 +199,13 @@ def _plain_names(group: str) -> frozenset[str]:
 
 def _scalars(kind: Any) -> frozenset[str]:
     """Return the names of the fields that hold a text, a number, a boolean or null."""
-    hints = {item.name: get_type_hints(kind)[item.name] for item in fields(kind)}
-    return frozenset(
-        name for name, hint in hints.items() if set(get_args(hint) or (hint,)) <= set(SCALARS)
-    )
+    known, names = get_type_hints(kind), [item.name for item in fields(kind)]
+    return frozenset(name for name in names if _is_scalar(known[name]))
+
+
+def _is_scalar(hint: Any) -> bool:
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return set(kinds) <= set(SCALARS)
 
 
 def _check_sizes(settings: Settings) -> None:

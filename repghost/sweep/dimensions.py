@@ -1,7 +1,6 @@
 """What a sweep varies: one key and its values, as Hydra's grammar writes them."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -21,6 +20,10 @@ class Choice:
     def size(self) -> int:
         """How many values there are."""
         return len(self.values)
+
+    def some(self, count: int) -> list[tuple[Scalar, str]]:
+        """Return up to `count` of the values, from all over."""
+        return self.values[:: math.ceil(self.size / count)]
 
     def text(self, value: Scalar) -> str:
         """Return the text of a value.
@@ -57,11 +60,16 @@ class Interval:
         return round((self.high - self.low) / step) + 1 if step else None
 
     @property
-    def values(self) -> Iterator[tuple[Scalar, str]]:
-        """Its values with their texts, lowest first; of a continuous interval both ends."""
-        steps = (self.low + i * (self.step or 1) for i in range(self.size or 0))
-        texts = (self.text(value) for value in (steps if self.size else (self.low, self.high)))
-        return ((scalar(text), text) for text in texts)
+    def values(self) -> list[tuple[Scalar, str]]:
+        """All values with their texts, lowest first; none where they are continuous."""
+        texts = [self.text(self.low + i * (self.step or 1)) for i in range(self.size or 0)]
+        return [(scalar(text), text) for text in texts]
+
+    def some(self, count: int) -> list[tuple[Scalar, str]]:
+        """Return up to `count` of the values, from all over."""
+        parts = [i / (count - 1) for i in range(count)]
+        texts = [self.text(self.low + part * (self.high - self.low)) for part in parts]
+        return [(scalar(text), text) for text in dict.fromkeys(texts)]
 
     def text(self, value: Scalar) -> str:
         """Return the text of a value; where there are steps, of the nearest one.

@@ -94,6 +94,10 @@ class TrialEvaluator:
         """Return the first line of the run's `error.txt`."""
         return self._run(ticket).error()
 
+    def forgive(self, ticket: Ticket) -> None:
+        """Forget why the variant's code failed, before another try."""
+        self._run(ticket).forgive()
+
     def progress(self, ticket: Ticket) -> float:
         """Return when the last checkpoint was written, 0 before the first."""
         try:

@@ -8,7 +8,7 @@ from repghost.sweep.evaluator import Evaluator
 from repghost.sweep.jobs import Backend, Job, Phase, Sight
 from repghost.sweep.rungs import Curve, StopSpec, verdict
 from repghost.sweep.study import Ledger
-from repghost.sweep.ticket import Outcome, Ticket
+from repghost.sweep.ticket import AT_WORK, REQUEUED, WAITING, Outcome, Ticket
 
 DOING = {"measure": "measuring", "train": "running"}
 LONGEST_PAUSE_S = 60.0  # between two tries at what the machine lost
@@ -142,14 +142,23 @@ class Scheduler:
         step = self._evaluator.review(ticket)
         if not isinstance(step, Outcome) and ticket in self._halting:
             step = self._halting[ticket]
+        if flight is None and not isinstance(step, Outcome):
+            step = self._failed_before(ticket) or step
         if flight and sight and step == flight.job.stage:
             step = self._failed_or_again(ticket, flight, sight)
         if isinstance(step, Outcome):
             self._ledger.tell(ticket, step)
         else:
+            if ticket.life.state in AT_WORK:
+                self._ledger.move(ticket, WAITING)
             self.todo[ticket] = step
         self.flights.pop(ticket, None)
         self._halting.pop(ticket, None)
+
+    def _failed_before(self, ticket: Ticket) -> Outcome | None:
+        """Return the end of a variant whose code failed unseen, or in another study."""
+        error = self._evaluator.error(ticket)
+        return Outcome("failed", reason=error) if error else None
 
     def _failed_or_again(self, ticket: Ticket, flight: Flight, sight: Sight) -> str | Outcome:
         """Tell a failure of the code from a job lost to the machine, which goes on."""
@@ -161,7 +170,8 @@ class Scheduler:
         if lost > self._max_requeues:
             tries = f"{lost} jobs in a row were lost without progress (max_requeues)"
             return Outcome("failed", reason=f"{cause}; {tries}", lost=True)
-        self._ledger.move(ticket, "waiting", cause=f"requeued: {cause}", requeues=lost)
+        self._ledger.move(ticket, WAITING, cause=f"{REQUEUED}{cause}", requeues=lost)
+        self.notices.append(f"{ticket.name}: {REQUEUED}{cause}")
         pause = min(2.0**lost, LONGEST_PAUSE_S) if lost else 0.0
         self._not_before[ticket] = self._clock() + pause
         return flight.job.stage

@@ -23,7 +23,7 @@ SWEEP = ("+sweeps", "sweeps")  # how a sweep file is chosen
 VARIANT = "variant"  # the column of a sweep file's named combinations
 RESERVED = ("runs", "reference", "profiles")  # folders below outputs that are not studies
 SAMPLERS = ("tpe", "nsga2", "random")
-FEW = 10  # values a dimension, of which one should make an allowed combination
+FEW = 10  # values a dimension, among which an allowed combination is looked for
 # Keys of the sweep as a whole: one value each.
 WHOLE = ("study", "outputs", "parallel", "n_trials", "detach", "retry", "plan", "max_requeues")
 
@@ -99,7 +99,8 @@ class Space:
         """
         if self.size is None:
             raise ValueError("an interval has no end of values: give n_trials and search it")
-        found = [self._point(chosen, composer) for chosen in self._combinations()]
+        combinations = self._product([dimension.values for dimension in self.dimensions])
+        found = [self._point(chosen, composer) for chosen in combinations]
         points = [point for point, _ in found if point is not None]
         for line in self._notices(len(points), {hit for _, hits in found for hit in hits}):
             say(line)
@@ -108,18 +109,19 @@ class Space:
         return points
 
     def first(self, composer: Composer) -> Point:
-        """Compose the first combination that is not left out: what all have in common is in it.
+        """Compose one combination that is not left out: what all have in common is in it.
 
         Raises:
-            ValueError: it is not allowed, or there is none.
+            ValueError: it is not allowed, or none was found.
         """
+        tried = self._product([dimension.some(FEW) for dimension in self.dimensions])
         try:
-            points = (self._point(chosen, composer)[0] for chosen in self._combinations(FEW))
+            points = (self._point(chosen, composer)[0] for chosen in tried)
             first = next((point for point in points if point is not None), None)
         except ValueError as error:
             raise ValueError(f"{error}{self._hint(str(error))}") from error
         if first is None:
-            raise ValueError("exclude leaves no combination")
+            raise ValueError("exclude leaves none of the combinations that were tried")
         return first
 
     def _hint(self, said: str) -> str:
@@ -128,10 +130,8 @@ class Space:
         whole = "Integer" in said and any(said.startswith(f"{key}: ") for key in keys)
         return "; whole numbers are int(interval(...))" if whole else ""
 
-    def _combinations(self, at_most: int | None = None) -> Iterator[Chosen]:
-        """Yield the product, of at most so many values a dimension."""
+    def _product(self, values: Sequence[Sequence[tuple[Value, str]]]) -> Iterator[Chosen]:
         keys = [dimension.key for dimension in self.dimensions]
-        values = [itertools.islice(dimension.values, at_most) for dimension in self.dimensions]
         return (dict(zip(keys, chosen, strict=True)) for chosen in itertools.product(*values))
 
     def _point(self, chosen: Chosen, composer: Composer) -> tuple[Point | None, list[str]]:

@@ -232,7 +232,7 @@ def _row(
         top1=life.top1 if life.top1 is not None else progress.top1,
         latency_ms=life.latency_ms if life.latency_ms is not None else latencies.get(ticket.row),
         reason=standing.reason,
-        requeues=sum(one.state == WAITING for one in ticket.lives[1:]),
+        requeues=ticket.losses,
         preemptions=sum(one.state == "preempted" for one in ticket.lives),
         seconds=progress.seconds,
         left_s=None if life.ended else _remaining(progress, usual_pace),

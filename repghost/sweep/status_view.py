@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from repghost.sweep.board import NO_VALUE
-from repghost.sweep.status import Row, Status
+from repghost.sweep.status import Row, Status, counted_states
 
 SHOWN = 40  # variants in the table; of more, some are only counted
 WIDEST = 120  # columns of text that the table takes at most
@@ -168,12 +168,9 @@ def _table(
 
 
 def _not_shown(rows: Sequence[Row], shown: Sequence[Row]) -> list[Text]:
-    states = {row.state: 0 for row in rows}
-    for row in rows:
-        states[row.state] += 1
-    for row in shown:
-        states[row.state] -= 1
-    rest = counted({state: count for state, count in states.items() if count})
+    whole, seen = (counted_states(row.state for row in some) for some in (rows, shown))
+    left = {state: count - seen.get(state, 0) for state, count in whole.items()}
+    rest = counted({state: count for state, count in left.items() if count})
     return [Text(f"not shown: {rest} (--all shows them)")] if rest else []
 
 

@@ -139,12 +139,13 @@ def _cancel(study: StudyFolder, ledger: Ledger, ended: Ended, say: Say) -> Count
     """Tell what has a result, cancel what has none, and count both by their state."""
     tickets = [one for one in ledger.tickets() if not one.life.ended and not ended.may_go_on(one)]
     evaluator = _evaluator(study, say)
-    for ticket in tickets:
-        step = evaluator.review(ticket) if evaluator else None
-        if isinstance(step, Outcome):
-            ledger.tell(ticket, step)
-        else:
-            ledger.move(ticket, "cancelled", cause=CAUSE)
+    with ledger.together():
+        for ticket in tickets:
+            step = evaluator.review(ticket) if evaluator else None
+            if isinstance(step, Outcome):
+                ledger.tell(ticket, step)
+            else:
+                ledger.move(ticket, "cancelled", cause=CAUSE)
     if evaluator and tickets:
         results = Results(study.path / "results.csv", study.name, evaluator)
         results.update(ledger.tickets())

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ class Ledger:
         Returns the tickets of all the points, in their order, each once.
         """
         tickets = []
-        with self._journal.together():
+        with self.together():
             for point in points:
                 if point.row in self._asked:
                     continue  # two combinations that are one variant
@@ -129,6 +130,10 @@ class Ledger:
         ticket = Ticket(number, trial_id, point.row, variant.key, point.swept, [life])
         ticket.settle(point.settings)
         return ticket
+
+    def together(self) -> AbstractContextManager[None]:
+        """Flush what is written within this once, at its end."""
+        return self._journal.together()
 
     def tickets(self) -> list[Ticket]:
         """Return the latest trial of every variant of the study, in the order they were asked."""

@@ -38,7 +38,7 @@ FRONT = 100
 LATEST = 300
 BROKEN = 100
 AT_WORK = 100
-REFRESH = 100  # asks between two choices of what is shown
+REFRESH = 200  # questions and results until it is chosen anew
 
 Params = dict[str, Any]  # a point as Optuna has it, by key: a choice's index, an interval's number
 
@@ -87,16 +87,15 @@ class Suggester:
         self._told: list[tuple[Params, Score]] = []
         self._at_work: dict[Suggestion, int | None] = {}  # with the number of its trial, if shown
         self._study: optuna.Study | None = None
-        self._asked = self._results = 0  # in this study
+        self._changes = self._results = 0  # in this study
 
     def ask(self) -> Suggestion:
         """Return a point to try; it is at work until it is told or dropped."""
-        if self._study is None or self._asked >= REFRESH:
-            self._study = self._refreshed()
-        self._asked += 1
-        trial = self._study.ask(self._distributions)
+        self._study = study = self._study or self._refreshed()
+        trial = study.ask(self._distributions)
         suggestion = self._suggestion(trial.params)
         self._at_work[suggestion] = trial.number
+        self._count()
         return suggestion
 
     def adopt(self, values: Mapping[str, Scalar]) -> Suggestion | None:
@@ -112,6 +111,7 @@ class Suggester:
             return None
         suggestion = self._suggestion(params)
         self._at_work[suggestion] = self._show(self._study, params)
+        self._count()
         return suggestion
 
     def tell(self, suggestion: Suggestion, score: Score) -> None:
@@ -123,6 +123,7 @@ class Suggester:
         self.drop(suggestion)
         self._told.append((suggestion.params, score))
         self._show(self._study, suggestion.params, score)
+        self._count()
 
     def drop(self, suggestion: Suggestion) -> None:
         """Forget a point that was at work; nothing is learnt from it."""
@@ -130,13 +131,19 @@ class Suggester:
         if self._study is not None and number is not None:
             self._study.tell(number, state=TrialState.FAIL)
 
+    def _count(self) -> None:
+        """Give up a study that has grown by `REFRESH`; the next question makes another."""
+        self._changes += 1
+        if self._changes >= REFRESH:
+            self._study = None
+
     def _refreshed(self) -> optuna.Study:
         """Return a study of what the sampler is to see from now on."""
         known = len(self._told) + len(self._at_work)  # no sampler should begin as an earlier one
         seed = random.Random(f"{self._sampler.seed} {known}").getrandbits(32)
         sampler = MAKERS[self._sampler.name](seed, len(self._dimensions))
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-        self._asked = self._results = 0
+        self._changes = self._results = 0
         for place in _worth_showing([score for _, score in self._told]):
             self._show(study, *self._told[place])
         self._at_work = dict.fromkeys(self._at_work)

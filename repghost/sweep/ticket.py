@@ -9,6 +9,7 @@ from repghost.sweep.space import Value
 
 WAITING = "waiting"
 AT_WORK = ("measuring", "queued", "running", "preempted")
+REQUEUED = "requeued: "  # begins the cause of a variant that waits again
 ENDS = ("finished", "measured", "pruned", "stopped", "failed", "cancelled")
 
 
@@ -83,6 +84,11 @@ class Ticket:
     def life(self) -> Life:
         """What it is now."""
         return self.lives[-1]
+
+    @property
+    def losses(self) -> int:
+        """How many of its jobs were lost to the machine so far."""
+        return sum(life.cause.startswith(REQUEUED) for life in self.lives)
 
     @property
     def name(self) -> str:

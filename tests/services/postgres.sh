@@ -8,6 +8,7 @@ set -euo pipefail
 
 if [ "$(id -u)" -ne 0 ]; then exec sudo --preserve-env=PGPASSWORD,PGPORT bash "$0" "$@"; fi
 CLUSTER=repghost ROLE=repghost
+APT_LOG=/var/log/repghost-postgres-apt.log
 PORT=${PGPORT:-5433} PASSWORD=${PGPASSWORD:-only-for-tests}
 unset PGPORT PGPASSWORD # for the script's own connections, which are through the socket
 
@@ -18,9 +19,9 @@ fail() {
 
 install_missing() {
     command -v pg_ctlcluster >/dev/null && [ -n "$(version)" ] && return
-    apt-get update -q >/dev/null
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql \
-        >/dev/null || fail "could not install postgresql"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends postgresql; } >"$APT_LOG" 2>&1 ||
+        fail "could not install postgresql: see $APT_LOG"
 }
 
 version() { # the newest that is installed; empty without any

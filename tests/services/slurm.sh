@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real SLURM of several simulated nodes on this machine: no systemd, no cgroups, loopback only.
+# A real SLURM of several simulated nodes on this machine: no systemd, no cgroups.
 # Safe to run again: what runs with the same settings is left running, jobs included.
 #
 #   NODES=4 CPUS=2 GPUS=0 ACCT=none bash tests/services/slurm.sh start
@@ -67,6 +67,7 @@ start() {
     local node
     check_settings
     install_missing
+    name_this_host
     start_munge
     configure
     set_shim

@@ -54,7 +54,7 @@ slurmdbd_conf() { # PASSWORD
 $WRITTEN_BY
 AuthType=auth/munge
 DbdHost=$HOST
-DbdAddr=127.0.0.1
+DbdAddr=$HOST
 DbdPort=$DBD_PORT
 CommunicationParameters=NoInAddrAny
 SlurmUser=root

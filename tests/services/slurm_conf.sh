@@ -53,7 +53,7 @@ gpus() { # TEXT: it, where there are any
 accounting() {
     if [ "$ACCT" = dbd ]; then
         echo "AccountingStorageType=accounting_storage/slurmdbd"
-        echo "AccountingStorageHost=127.0.0.1"
+        echo "AccountingStorageHost=$HOST"
         echo "AccountingStoragePort=$DBD_PORT"
         echo "AccountingStorageEnforce=associations,limits,qos"
     else
@@ -67,15 +67,16 @@ $WRITTEN_BY
 ClusterName=repghost
 FirstJobId=$1
 
-# Loopback only. Every node is a slurmd on this machine with a port of its own.
-SlurmctldHost=$HOST(127.0.0.1)
+# The daemons listen where this machine's name points to: loopback, but in some containers the
+# address of the container. Every node is a slurmd on this machine with a port of its own.
+SlurmctldHost=$HOST
 SlurmctldPort=$PORT
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmUser=root
 AuthType=auth/munge
 CredType=cred/munge
 $(gpus GresTypes=gpu)
-NodeName=node[1-$NODES] NodeHostname=$HOST NodeAddr=127.0.0.1 Port=[$((PORT + 101))-$((PORT + 100 + NODES))] CPUs=$CPUS RealMemory=$MEM_MB $(gpus "Gres=gpu:$GPUS") State=UNKNOWN
+NodeName=node[1-$NODES] NodeHostname=$HOST NodeAddr=$HOST Port=[$((PORT + 101))-$((PORT + 100 + NODES))] CPUs=$CPUS RealMemory=$MEM_MB $(gpus "Gres=gpu:$GPUS") State=UNKNOWN
 SlurmdParameters=config_overrides
 ReturnToService=2
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154  # RUN and UP_S are slurm.sh's
+# shellcheck shell=bash disable=SC2154  # its settings are slurm.sh's
 # Part of slurm.sh: processes (each daemon writes its pid into $RUN), packages, munge.
 
 fail() {
@@ -41,10 +41,15 @@ stop_daemon() { # DAEMON [NODE]
 }
 
 install_packages() { # NAMES
-    apt-get update -q >/dev/null
+    mkdir -p "$LOG"
     # shellcheck disable=SC2086  # several names
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $1 >/dev/null ||
-        fail "could not install $1"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends $1; } >"$LOG/apt.log" 2>&1 ||
+        fail "could not install $1: see $LOG/apt.log"
+}
+
+name_this_host() { # the daemons look their own host's name up; not every container knows it
+    getent hosts "$HOST" >/dev/null || echo "127.0.0.1 $HOST" >>/etc/hosts
 }
 
 munge_works() {

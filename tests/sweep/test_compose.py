@@ -1,8 +1,10 @@
 """Composing many points at the price of a few must not be seen in what comes out."""
 
 import functools
+import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -100,7 +102,8 @@ def check(composer: Composer, overrides: list[str]) -> None:
     full = in_full(*overrides)
     fast = outcome(lambda: composer.settings(overrides))
     assert repr(fast) == repr(full), overrides  # repr: 1 is not 1.0 and true is not 1
-    assert fast == full or "nan" in repr(full)
+    if isinstance(fast, Settings):
+        assert json.dumps(asdict(fast)) == json.dumps(asdict(full))  # nothing of OmegaConf's
 
 
 @settings(

@@ -28,7 +28,8 @@ class World:
     train_s: dict[str, float]
     measured: set[str] = field(default_factory=set)
     trained: set[str] = field(default_factory=set)
-    errors: dict[str, str] = field(default_factory=dict)
+    breaks: dict[str, str] = field(default_factory=dict)  # by name: what its code fails of
+    errors: dict[str, str] = field(default_factory=dict)  # what it has failed of
     saved: dict[str, float] = field(default_factory=dict)
     over_budget: set[str] = field(default_factory=set)
     curves: dict[str, Curve] = field(default_factory=dict)
@@ -107,7 +108,9 @@ class Machine:
         if self.world.now < end:
             return Sight(Phase.QUEUED if task.key in self.unseen else Phase.RUNNING)
         del self.live[job]
-        if task.key not in self.world.errors:
+        if task.key in self.world.breaks:
+            self.world.errors[task.key] = self.world.breaks[task.key]
+        else:
             done = self.world.measured if task.stage == "measure" else self.world.trained
             done.add(task.key)
         return Sight(Phase.ENDED)
@@ -178,7 +181,8 @@ def test_every_variant_is_measured_and_trained_once_and_its_life_is_told(tmp_pat
     case.run()
     assert sorted(case.training.started) == [(s, k) for s in ("measure", "train") for k in "abc"]
     assert set(case.states().values()) == {"finished"}
-    assert case.lives("a") == ["waiting", "queued", "measuring", "queued", "running", "finished"]
+    measured, trained = ["waiting", "queued", "measuring"], ["waiting", "queued", "running"]
+    assert case.lives("a") == [*measured, *trained, "finished"]
 
 
 def test_nothing_runs_beside_a_measurement_but_other_measurements(tmp_path):
@@ -221,11 +225,19 @@ def test_what_a_backend_does_not_take_now_is_offered_again(tmp_path):
 @pytest.mark.parametrize("stage", ["measure", "train"])
 def test_a_failure_of_the_code_is_told_with_its_reason_and_not_repeated(tmp_path, stage):
     measured = set("abc") if stage == "train" else set()
-    case = bench(tmp_path, "abc", measured=measured, errors={"b": "loss is nan"})
+    case = bench(tmp_path, "abc", measured=measured, breaks={"b": "loss is nan"})
     case.run()
     assert case.states() == {"a": "finished", "b": "failed", "c": "finished"}
     assert case.causes()["b"] == "loss is nan"
+    assert case.lives("b")[-1] == "failed"
     assert case.training.started.count((stage, "b")) == 1
+
+
+def test_what_failed_in_another_study_is_told_and_not_run_again(tmp_path):
+    case = bench(tmp_path, "ab", measured=set("ab"), errors={"b": "loss is nan"})
+    case.run()
+    assert case.states() == {"a": "finished", "b": "failed"}
+    assert case.training.started == [("train", "a")]
 
 
 def test_a_job_lost_to_the_machine_is_run_again_and_the_cause_is_kept(tmp_path):

@@ -109,7 +109,9 @@ def test_excluded_combinations_are_neither_started_nor_counted(tmp_path):
 def test_values_that_compose_to_a_known_variant_are_answered_from_it(tmp_path):
     spellings = Choice("model.reparam", [(name, name) for name in ("bn+id", "id+bn", "bn")])
     driver = Driver(tmp_path, (spellings, WIDTHS), n_trials=50)
+    assert len(driver.search.more(5, [])) == 5  # of which none has ended
     assert len(driver.run(2)) == 12
+    assert driver.search.variants == 12
     assert driver.search.ended == "all 18 combinations have been tried; n_trials=50"
 
 
@@ -143,11 +145,11 @@ def test_a_variant_counts_and_is_not_repeated_however_it_ended(tmp_path, state):
     assert len(rows) == len(set(rows)) == 72
 
 
-@pytest.mark.parametrize("state", ["pruned", "failed"])
-def test_a_search_turns_away_from_what_is_over_budget_or_fails(tmp_path, state):
+@pytest.mark.parametrize("bad", [Outcome("pruned", latency_ms=1.1), Outcome("failed")])
+def test_a_search_turns_away_from_what_is_over_budget_or_fails(tmp_path, bad):
     def outcome(ticket: Ticket) -> Outcome:
         scored = finished(ticket)
-        return replace(scored, state=state, top1=None) if scored.latency_ms > 1 else scored
+        return bad if scored.latency_ms > 1 else scored
 
     def good(sampler: str) -> int:
         driver = Driver(tmp_path / sampler, ENDLESS, n_trials=80, sampler=sampler, max_ms=1.0)

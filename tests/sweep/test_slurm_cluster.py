@@ -323,24 +323,25 @@ def test_with_accounting_limits_are_met_and_ends_explained(
         assert [notice for notice in backend.notices() if "QOSMaxSubmitJobPerUserLimit" in notice]
         for job in jobs:
             await_phase(backend, job, Phase.ENDED)
-        kill_and_notice(driver(study), tmp_path)
-        cancel_and_explain(driver(study, additional_parameters={"hold": True}), tmp_path)
+        killed, cancelled = kill_and_cancel(driver(study), tmp_path)
+        limit = time.monotonic() + NOTICED_S
+        while len(ends := Cluster().endings([jobs[0].id, killed.id, cancelled.id])) < 3:
+            assert time.monotonic() < limit, ends
+        assert [sight.reason for sight in ends.values()] == ["", "failed", "cancelled by root"]
 
 
-def kill_and_notice(backend: SlurmJobs, folder: Path) -> None:
-    (job,) = submit(backend, [nap(folder, "killed", FAR_S)])
+def kill_and_cancel(backend: SlurmJobs, folder: Path) -> list[Job]:
+    """End two jobs from outside; each must be noticed, also where there is accounting."""
+    jobs = [*submit(backend, [nap(folder, name, FAR_S) for name in ("killed", "cancelled")])]
+    for job in jobs:
+        await_file(folder / f"{job.row.removeprefix('row ')}.started")
     os.kill(await_pid(folder / "killed.started"), signal.SIGKILL)
-    start = time.monotonic()
-    await_phase(backend, job, Phase.ENDED)
-    assert time.monotonic() - start < NOTICED_S
-
-
-def cancel_and_explain(backend: SlurmJobs, folder: Path) -> None:
-    jobs = submit(backend, [nap(folder, f"held{n}", 0) for n in range(2)])
     shell("scancel", jobs[1].id)
-    sight = await_phase(backend, jobs[1], Phase.ENDED)
-    assert sight.reason.startswith("cancelled by ") and not sight.started
-    backend.cancel(jobs)
+    start = time.monotonic()
+    for job in jobs:
+        await_phase(backend, job, Phase.ENDED)
+    assert time.monotonic() - start < NOTICED_S
+    return jobs
 
 
 # --- options --------------------------------------------------------------------------------------

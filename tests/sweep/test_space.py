@@ -246,6 +246,19 @@ def test_the_first_point_of_a_large_search_is_found_without_its_product(composer
     assert found.first(composer).settings.model.width == 0.2
 
 
+def test_the_first_point_of_a_search_may_lie_inside_its_intervals(composer):
+    words = ("model.width=interval(0.5,2)", "seed=int(interval(0,1000))", "recipe.lr=range(1,4)")
+    exclude = ["model.width<0.6", "model.width>1.9", "seed<300", "recipe.lr!=2"]
+    point = space(*words, exclude=exclude).first(composer)
+    assert 0.6 <= point.settings.model.width <= 1.9 and point.settings.seed >= 300
+    assert point.settings.recipe.lr == 2
+
+
+def test_a_search_of_which_nothing_is_left_says_so(composer):
+    with pytest.raises(ValueError, match="exclude leaves none"):
+        space("model.width=interval(0.5,2)", exclude=["model.width>0"]).first(composer)
+
+
 def test_an_interval_of_a_whole_number_says_how_to_write_it(composer):
     with pytest.raises(ValueError, match=r"recipe\.batch_size: .*Integer; .*int\(interval\("):
         space("recipe.batch_size=interval(16,64)").first(composer)

@@ -150,8 +150,10 @@ def test_two_rows_of_one_run_count_its_hours_once(tmp_path):
 def test_requeues_and_preemptions_are_counted(tmp_path):
     study = SmallStudy(tmp_path, "bn")
     ticket = study.tickets["bn"]
-    for state in ("queued", "running", "preempted", "running", "waiting", "running"):
+    for state in ("queued", "running", "preempted", "running"):
         study.ledger.move(ticket, state, job="17")
+    study.ledger.move(ticket, "waiting", cause="requeued: node failure on node3")
+    study.ledger.move(ticket, "running", job="18")
     status = status_of(study.folder)
     assert (status.requeues, status.preemptions) == (1, 1)
     assert "1 handed over anew, 1 preempted" in printed(status)
