@@ -128,9 +128,10 @@ class MedianOfTop1:
 
 @dataclass(frozen=True)
 class Replay:
-    """How one order of the sweep went: seconds of slot time, and who was trained to the end."""
+    """How one order of the sweep went: slot time, whole epochs, who was trained to the end."""
 
     spent_s: float
+    epochs: int
     finished: frozenset[str]
 
 
@@ -140,7 +141,7 @@ def replay(order: Sequence[Recorded], slots: int, judge: Judge) -> Replay:
     paces = {run.curve.row: run.epoch_s for run in order}
     epochs = {run.curve.row: run.curve.epochs for run in order}
     started, finished = dict[str, float](), set[str]()
-    now = 0.0
+    now, whole = 0.0, 0
     while waiting or started:
         while waiting and len(started) < slots:
             row = waiting.pop().curve.row
@@ -149,6 +150,7 @@ def replay(order: Sequence[Recorded], slots: int, judge: Judge) -> Replay:
         now, row, epoch = heapq.heappop(events)
         if row not in started:
             continue  # stopped in the middle of this epoch
+        whole += 1
         stopped = set(judge.ended(row, epoch, started.keys()))
         if epoch == epochs[row]:
             finished.add(row)
@@ -156,4 +158,4 @@ def replay(order: Sequence[Recorded], slots: int, judge: Judge) -> Replay:
             heapq.heappush(events, (now + paces[row], row, epoch + 1))
         for ended in stopped | (finished & started.keys()):
             spent_s += now - started.pop(ended)
-    return Replay(spent_s, frozenset(finished))
+    return Replay(spent_s, whole, frozenset(finished))

@@ -5,9 +5,10 @@
 
 Trains nothing: `benchmarks/data/curves.csv` holds the curves of a real sweep, and its first lines
 say of which. Each rule sees them in many shuffled orders on a few slots, where a stopped variant
-makes room for the next. Hours are epochs times the seconds that an epoch took. The front is over
-configurations (latency, mean top-1 of the seeds that were trained to the end), by brute force.
-Beside it: Optuna's MedianPruner, which can see top-1 alone.
+makes room for the next. Hours are a run's epochs times the seconds that one of them took. The front
+is over configurations (latency, mean top-1 of the seeds that were trained to the end), by brute
+force: it differs where a configuration is lost, and where the mean moved because a seed was
+stopped. Beside it: Optuna's MedianPruner, which can see top-1 alone.
 """
 
 import argparse
@@ -46,9 +47,10 @@ Point = tuple[float, float]  # latency in ms, top-1 in percent
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rule did to one order: the share of hours saved, and what became of the front."""
+    """What a rule did to one order: the shares that it saved, and what became of the front."""
 
-    saved: float
+    saved: float  # of the hours
+    epochs: float
     stopped: int
     same_front: bool
     lost: int  # configurations of the front that were not trained to the end with any seed
@@ -63,6 +65,7 @@ class Figures:
     saved: float
     saved_low: float
     saved_high: float
+    epochs: float
     stopped: float
     same_front: float
     lost: float
@@ -78,6 +81,7 @@ class Figures:
             saved=fmean(saved),
             saved_low=saved[len(saved) // 20],
             saved_high=saved[-1 - len(saved) // 20],
+            epochs=fmean(one.epochs for one in verdicts),
             stopped=fmean(one.stopped for one in verdicts),
             same_front=fmean(one.same_front for one in verdicts),
             lost=fmean(one.lost for one in verdicts),
@@ -112,7 +116,8 @@ class Truth:
         top1s = sorted((top1 for _, top1 in self.points.values()), reverse=True)
         best = max((self.points[name][1] for name in left), default=0.0)
         return Verdict(
-            saved=1 - played.spent_s / self.spent_s,
+            saved=max(0.0, 1 - played.spent_s / self.spent_s),
+            epochs=1 - played.epochs / sum(run.curve.epochs for run in self.runs.values()),
             stopped=len(self.runs) - len(played.finished),
             same_front=front(left) == self.front,
             lost=len(self.front - left.keys()),
@@ -167,7 +172,7 @@ def main() -> None:
         name: Figures.of(replayed(truth, spec, arguments.orders, arguments.slots))
         for name, spec in rules.items()
     }
-    Console(width=110).print(_table(truth, found, arguments))
+    Console(width=116).print(_table(truth, found, arguments))
     facts = {"runs": len(truth.runs), "front": len(truth.front), "orders": arguments.orders}
     facts |= {"slots": arguments.slots, "commit": commit(), "hours": truth.spent_s / 3600}
     print(json.dumps({name: asdict(figure) for name, figure in found.items()} | facts))
@@ -186,8 +191,8 @@ def _arguments() -> argparse.Namespace:
 
 def _name(spec: StopSpec | None) -> str:
     if spec is None:
-        return "MedianPruner"
-    return f"rungs={spec.rungs} enough={spec.enough} noise={spec.noise:g}"
+        return "Optuna's MedianPruner"
+    return f"{spec.rungs} enough={spec.enough} noise={spec.noise:g}"
 
 
 def _table(truth: Truth, found: Mapping[str, Figures], arguments: argparse.Namespace) -> Table:
@@ -198,12 +203,15 @@ def _table(truth: Truth, found: Mapping[str, Figures], arguments: argparse.Names
         " front lost where it lost most (its worst order);\nbest: rank of the best top-1 that is"
         " left"
     )
-    table = Table("rule", "hours saved", "runs stopped", "same front", "lost", "points", "best")
+    table = Table(
+        "rule", "hours saved", "epochs", "stopped", "same front", "lost", "points", "best"
+    )
     table.title = title
     for name, figure in found.items():
         table.add_row(
             name,
             f"{figure.saved:.0%} [{figure.saved_low:.0%}, {figure.saved_high:.0%}]",
+            f"{figure.epochs:.0%}",
             f"{figure.stopped:.1f}",
             f"{figure.same_front:.0%}",
             f"{figure.lost:.2f}",

@@ -12,6 +12,10 @@ SILENT = re.compile(
 RETRIES = re.compile(r"(queue full|temporarily unable to accept job|disabled).*retrying")
 SUBMIT_LIMIT = re.compile(r"\w*Submit\w*Limit\w*")  # the others, such as MaxWall, hold for ever
 POLICY = "Job violates accounting/QOS policy"  # any limit; the line before it names which
+STUCK = re.compile(  # why a job waits, where only somebody can help
+    r"JobHeld|requeued.held|PartitionConfig|PartitionNodeLimit|PartitionTimeLimit|BadConstraints"
+    r"|NotAllowed|Invalid|NeverSatisfied|PerJobLimit"
+)
 ASKED = (  # keys of hydra.launcher, and the words by which sbatch names them
     ("partition", "partition"),
     ("account", "account "),
@@ -60,6 +64,11 @@ def refusal(said: str) -> Unreachable | Full | Refused:
     if SILENT.search(text):
         return Unreachable(text)
     return Refused(text or "sbatch gives no reason")
+
+
+def is_stuck(reason: str) -> bool:
+    """Say whether a queued job waits for something that does not come by itself."""
+    return STUCK.search(reason) is not None
 
 
 def advice(said: str, spec: Any, partitions: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from repghost.sweep.batch import MARK, Batch, token_in
 from repghost.sweep.cluster import Cluster
 from repghost.sweep.jobs import Job, Phase, Sight, Task
 from repghost.sweep.launchers import SlurmSpec
-from repghost.sweep.refusals import Full, Refused, Unreachable, advice
+from repghost.sweep.refusals import Full, Refused, Unreachable, advice, is_stuck
 from repghost.sweep.watch import UNKNOWN, Look, Watch
 
 ANSWERS_WITHIN_S = 60.0  # a controller that is restarted is back by then
@@ -129,7 +129,17 @@ class SlurmJobs:
             again = [id for id in self._uncancelled if id in look.rows and look.rows[id].is_live]
             self._uncancelled.clear()
             self._scancel(again)
+            self._say_stuck(look)
         return look
+
+    def _say_stuck(self, look: Look) -> None:
+        reasons = {look.rows[job.id].sight.reason: job.id for job in self._live}
+        for reason, id in reasons.items():
+            if is_stuck(reason):
+                self._say_once(
+                    f"SLURM lets jobs wait for what does not come by itself ({reason}):"
+                    f" `scontrol show job {id}` says more"
+                )
 
     def _ours(self, look: Look) -> list[Job]:
         """Return the study's live jobs, running ones first, then by age."""
@@ -198,7 +208,7 @@ class SlurmJobs:
     def _put_off(self, error: Unreachable | Refused) -> None:
         if isinstance(error, Unreachable):
             self._unsure = True
-            self._say(f"sbatch got no answer ({error}); asking again")
+            self._say_once(f"sbatch got no answer ({error}); asking again")
         elif self._accepted or self._live:
             self._say_once(f"SLURM takes no jobs at present ({error}); asking again")
         else:

@@ -11,8 +11,8 @@ from repghost.sweep.jobs import Job, Phase, Sight
 from repghost.sweep.refusals import Unreachable
 
 LONGEST_PAUSE_S = 8.0  # between two looks while the controller is silent
-GRACE_S = 5.0  # a new job may not be listed for so long
-ACCOUNTING_S = 6.0  # accounting lags behind; after so long a job that is gone needs no reason
+GRACE_S = 4.0  # a new job may not be listed for so long
+ACCOUNTING_S = 4.0  # accounting lags behind; after so long a job that is gone needs no reason
 NEXT_QUESTION_S = 3.0  # between two calls of sacct
 LAST_BYTES, LAST_LINES = 4096, 8  # of a log, where SLURM says how a job ended
 FAILED = ENDS["FAILED"]
@@ -22,7 +22,7 @@ WAITS = Sight(Phase.QUEUED)
 UNKNOWN = Sight(Phase.UNKNOWN, "the controller does not answer")
 NOT_LISTED = Sight(Phase.UNKNOWN, "not in the queue; looking again")
 GONE = Sight(Phase.ENDED, "vanished from the queue")
-NEVER_RAN = Sight(Phase.ENDED, "cancelled before it began", started=False)
+NEVER_BEGAN = Sight(Phase.ENDED, "cancelled before it began", started=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +125,11 @@ class Watch:
             return WAITS
         if job.id in self._causes:
             return self._causes[job.id]
-        patience = ACCOUNTING_S if self._has_accounting() else 0.0
+        began = job.id in self._ran or job.log is None or job.log.exists()  # SLURM makes the log
+        patience = ACCOUNTING_S if began and self._has_accounting() else 0.0
         if look.at - self._lost[job.id] <= patience:
             return NOT_LISTED
-        has_log = job.log is None or job.log.exists()  # SLURM makes it when the job begins
-        return GONE if job.id in self._ran or has_log else NEVER_RAN
+        return GONE if began else NEVER_BEGAN
 
     def _ask_accounting(self, missing: Collection[str], look: Look) -> None:
         for id in missing:

@@ -147,7 +147,7 @@ def test_overrides_that_touch_each_other_are_as_composed(hydra, words):
 def test_a_relative_interpolation_and_one_of_a_whole_group_are_followed(hydra):
     composer = Composer(Loader())
     for width in ("0.5", "0.75", "0.5"):
-        check(composer, [f"model.width={width}", "model.ratio=${.width}"])
+        check(composer, ["model.ratio=${.width}", f"model.width={width}"])
         check(composer, [f"model.width={width}", "recipe.auto_augment=${model}"])
         check(composer, [f"model.width={width}", "model.ratio=${model[width]}"])
 

@@ -48,7 +48,7 @@ def test_without_a_rule_all_are_trained_to_the_end(slots):
 def test_a_variant_that_is_stopped_within_an_epoch_has_spent_the_time_until_then():
     runs = [run("a", 2.0, 1, 2, 3), run("b", 10.0, 1, 2), run("c", 1.0, 1)]
     played = replay(runs, 2, Once("a", 2, "b"))
-    assert played.spent_s == pytest.approx(6 + 4 + 1)
+    assert (played.spent_s, played.epochs) == (pytest.approx(6 + 4 + 1), 4)
     assert played.finished == {"a", "c"}
 
 

@@ -109,7 +109,7 @@ def test_excluded_combinations_are_neither_started_nor_counted(tmp_path):
 def test_values_that_compose_to_a_known_variant_are_answered_from_it(tmp_path):
     spellings = Choice("model.reparam", [(name, name) for name in ("bn+id", "id+bn", "bn")])
     driver = Driver(tmp_path, (spellings, WIDTHS), n_trials=50)
-    assert len(driver.search.more(5, [])) == 5  # of which none has ended
+    assert len({point.row for point in driver.search.more(11, [])}) == 11
     assert len(driver.run(2)) == 12
     assert driver.search.variants == 12
     assert driver.search.ended == "all 18 combinations have been tried; n_trials=50"
@@ -148,8 +148,7 @@ def test_a_variant_counts_and_is_not_repeated_however_it_ended(tmp_path, state):
 @pytest.mark.parametrize("bad", [Outcome("pruned", latency_ms=1.1), Outcome("failed")])
 def test_a_search_turns_away_from_what_is_over_budget_or_fails(tmp_path, bad):
     def outcome(ticket: Ticket) -> Outcome:
-        scored = finished(ticket)
-        return bad if scored.latency_ms > 1 else scored
+        return bad if ticket.swept["model.width"] > 1 else Outcome("finished", 90.0, 0.9)
 
     def good(sampler: str) -> int:
         driver = Driver(tmp_path / sampler, ENDLESS, n_trials=80, sampler=sampler, max_ms=1.0)
@@ -157,6 +156,17 @@ def test_a_search_turns_away_from_what_is_over_budget_or_fails(tmp_path, bad):
         return sum(ticket.life.state == "finished" for ticket in driver.started[-50:])
 
     assert good("tpe") > 1.5 * good("random")  # of whose points a third is within the budget
+
+
+def test_a_budget_set_later_turns_a_search_away_from_what_was_finished_before(tmp_path):
+    def within(max_ms: float | None) -> int:
+        folder = tmp_path / str(max_ms)
+        Driver(folder, ENDLESS, n_trials=60).run()
+        driver = Driver(folder, ENDLESS, n_trials=90, max_ms=max_ms)
+        driver.run()
+        return sum(finished(ticket).latency_ms <= 0.6 for ticket in driver.started)
+
+    assert within(0.6) > 2 * within(None)
 
 
 def test_equal_seed_and_history_give_equal_points(tmp_path):

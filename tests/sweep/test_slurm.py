@@ -329,6 +329,21 @@ def test_another_job_with_an_old_id_is_not_taken_for_ours(cluster, tmp_path):
     assert after(cluster, jobs, job).phase is Phase.ENDED
 
 
+@pytest.mark.parametrize(
+    ("reason", "is_stuck"),
+    [("JobHeldUser", True), ("PartitionConfig", True), ("launch failed requeued held", True)]
+    + [("Resources", False), ("Priority", False), ("BeginTime", False), ("", False)],
+)
+def test_jobs_that_would_wait_for_ever_are_pointed_out_once(cluster, tmp_path, reason, is_stuck):
+    jobs = driver(cluster, tmp_path)
+    mine = jobs.submit(tasks(3))
+    for job in mine:
+        cluster.becomes(job.id, Sight(Phase.QUEUED, reason))
+    for _ in range(3):
+        after(cluster, jobs, mine[0])
+    assert [reason in notice for notice in jobs.notices()] == [True] * is_stuck
+
+
 # --- adopting -------------------------------------------------------------------------------------
 
 
