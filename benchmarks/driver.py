@@ -178,7 +178,7 @@ def queue_rows(folder: Path) -> list[Row]:
 
 @contextmanager
 def _simulated_cluster(folder: Path) -> Iterator[Path]:
-    """Put commands of SLURM's names first on the PATH; yield the file that switches the queue on."""
+    """Put commands of SLURM's names first on the PATH; yield the file of what is queued."""
     bin_folder, queue = folder / "bin", folder / "queue"
     bin_folder.mkdir()
     scripts = {

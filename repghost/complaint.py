@@ -11,6 +11,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+LAUNCHER = "hydra.launcher."
+
 
 def complaint(error: Exception, conf: Path, words: Sequence[str]) -> str | None:
     """Return the line for an error that the user can mend; None for one that is ours.
@@ -30,13 +32,18 @@ def complaint(error: Exception, conf: Path, words: Sequence[str]) -> str | None:
 
 def _with_suggestion(said: str, conf: Path, words: Sequence[str]) -> str:
     """Return Hydra's message without its hints; for an unknown name, with the known ones."""
-    if missing := re.search(r"Could not find '(\w+)/([^']+)'", said):
+    if missing := re.search(r"Could not find '([\w/]+)/([^'/]+)'", said):
         return _no_such_file(conf, missing.group(1), missing.group(2))
     found = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", said)
     if not found:
         useful = said.split("Config search path")[0].split("full_key:")[0]
         return " ".join(useful.split())
     key = found.group(1) or found.group(2)
+    if key.startswith(LAUNCHER):
+        from repghost.sweep.launchers import unknown_key
+
+        chosen = "slurm" if "hydra/launcher=slurm" in words else "local"
+        return unknown_key(key.removeprefix(LAUNCHER), chosen)
     return f"unknown key {key}; {_allowed(key, _keys(conf, _choices(conf, words)))}"
 
 

@@ -5,7 +5,7 @@ from rich.console import Console
 from repghost.latency.store import Store
 from repghost.run import Run
 from repghost.settings import Settings
-from repghost.trial import Say, ends_as, latency_of, run_stage, share_cores, threads_for
+from repghost.trial import Say, ends_as, latency_of, reason_of, run_stage, share_cores, threads_for
 
 
 def run_one(settings: Settings) -> int:
@@ -28,8 +28,9 @@ def run_one(settings: Settings) -> int:
             _say_result(run, say)
         for remark in run.remarks():
             say(remark)
-    except Exception:
-        say(f"failed: {run.error()}\ntraceback: {run.folder / 'error.txt'}")
+    except Exception as error:
+        trace = f"\ntraceback: {run.folder / 'error.txt'}" if run.error() else ""
+        say(f"failed: {reason_of(error)}{trace}")
         return 1
     return 0
 
@@ -43,9 +44,10 @@ def _goes_on(settings: Settings, run: Run, store: Store, say: Say) -> bool:
         f" [{latency.latency_low:.3f}, {latency.latency_high:.3f}]"
         f" on {latency.identity.device} ({latency.identity.protocol}, n={latency.n})"
     )
-    state = ends_as(settings, latency.latency_ms)
+    state = ends_as(settings, latency.latency_ms, latency.latency_ratio)
     if state == "pruned":
-        say(f"over latency.max_ms={settings.latency.max_ms:g}: not trained")
+        excess = settings.latency.excess(latency.latency_ms, latency.latency_ratio)
+        say(f"{excess}: not trained")
     elif state == "measured":
         say(f"recipe.epochs=0: nothing to train; evidence: {run.folder / 'certificate.json'}")
     return state is None

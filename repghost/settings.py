@@ -59,6 +59,7 @@ class Settings:
     retry: str = "none"
     n_trials: int | None = None
     plan: bool = False
+    images_per_s: str | None = None
     detach: bool = False
 
     def __post_init__(self) -> None:

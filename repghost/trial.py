@@ -74,7 +74,7 @@ def run_stage(
         raise
     except Exception as error:
         if not _is_of_the_machine(error, run.outputs):
-            run.fail(_reason(error), traceback.format_exc())
+            run.fail(reason_of(error), traceback.format_exc())
         raise
     finally:
         run.lock.release()
@@ -96,8 +96,10 @@ def _is_of_the_machine(error: Exception, outputs: Path) -> bool:
     return shutil.disk_usage(outputs).free < ALMOST_NOTHING  # whatever it was that broke first
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Say a failure in a line: what the user can mend without Python's names around it."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or error.strerror})"
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return f"out of memory ({error}); a smaller recipe.batch_size, or a larger machine"
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -147,10 +149,11 @@ def profile_path(settings: Settings, fingerprint: str) -> Path:
     return Path(settings.outputs) / "profiles" / f"{fingerprint}-{place.strip('-')}.json"
 
 
-def ends_as(settings: Settings, latency_ms: float) -> Literal["pruned", "measured"] | None:
+def ends_as(
+    settings: Settings, latency_ms: float, ratio: float | None
+) -> Literal["pruned", "measured"] | None:
     """Say how a variant of this latency ends without a training; None if it is to be trained."""
-    limit = settings.latency.max_ms
-    if limit is not None and latency_ms > limit:
+    if settings.latency.excess(latency_ms, ratio):
         return "pruned"
     return None if settings.recipe.trains else "measured"
 
@@ -176,7 +179,8 @@ def _measure(settings: Settings, run: Run, threads: int, say: Say) -> None:
         if settings.latency.profile:
             _profile(settings, mnn, fingerprint, say)
     latency = latency_of(settings, run, store)
-    if latency and (state := ends_as(settings, latency.latency_ms)):
+    state = latency and ends_as(settings, latency.latency_ms, latency.latency_ratio)
+    if latency and state:
         with _tracker(settings, run, say) as tracker:  # it goes no further: log it here
             tracker.summarise({"state": state, "latency_ms": latency.latency_ms})
 

@@ -53,7 +53,7 @@ def test_a_variant_leaves_a_scored_certified_network_that_mnn_runs(tmp_path):
     assert evidence["trained"]["passed"]
     assert evidence["trained"]["inputs"] == trial.CERTIFIED_IMAGES
     assert MnnNetwork(run.mnn).input_shape == (1, 3, 32, 32)
-    names = {path.name for path in run.folder.iterdir()} - {"run.lock"}
+    names = {path.name for path in run.folder.iterdir() if not path.name.startswith("run.lock")}
     assert names == {
         "config.yaml",
         "checkpoint.pt",
@@ -113,15 +113,16 @@ def test_a_fusion_that_is_wrong_fails_the_run_with_the_number(tmp_path, monkeypa
         assert run.deployed((1, 3, 32, 32)) is None, "what is not certified is not deployed"
 
 
-def test_a_full_disk_is_named_as_the_reason(tmp_path, monkeypatch):
+def test_a_full_disk_is_named_and_is_no_failure_of_the_code(tmp_path, monkeypatch):
     def full(state, path):
         raise OSError(28, "No space left on device", "checkpoint")
 
     monkeypatch.setattr(torch, "save", full)
     chosen = settings(tmp_path)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as raised:
         trial.run_stage(chosen, "train", 1, say=lambda line: None)
-    assert run_of(chosen).error() == "the disk is full (checkpoint)"
+    assert trial.reason_of(raised.value) == "the disk is full (checkpoint)"
+    assert run_of(chosen).error() is None, "it will be run again"
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
@@ -164,10 +165,10 @@ def test_a_recipe_of_no_epochs_ends_with_the_latency(tmp_path):
     chosen = replace(settings(tmp_path), recipe=RecipeSpec(epochs=0))
     chosen = replace(chosen, tracking=TrackingSpec(kind="wandb"))
     trial.run_stage(chosen, "measure", 1, say=lambda line: None)
-    assert trial.ends_as(chosen, latency_ms=1.0) == "measured"
+    assert trial.ends_as(chosen, latency_ms=1.0, ratio=None) == "measured"
     over = replace(chosen, latency=replace(chosen.latency, max_ms=0.5))
-    assert trial.ends_as(over, latency_ms=1.0) == "pruned"
-    assert trial.ends_as(settings(tmp_path), latency_ms=1.0) is None
+    assert trial.ends_as(over, latency_ms=1.0, ratio=None) == "pruned"
+    assert trial.ends_as(settings(tmp_path), latency_ms=1.0, ratio=None) is None
     assert list(run_of(chosen).folder.glob("wandb/**/*.wandb"))
 
 

@@ -39,13 +39,22 @@ class Batch:
 
     @classmethod
     def write(cls, study: Path, tasks: Sequence[Task]) -> "Batch":
-        """Write the tasks into a new folder of the study, before anything is submitted."""
+        """Write the tasks into a new folder of the study, before anything is submitted.
+
+        Raises:
+            OSError: it cannot be written, as on a full disk; nothing is left then.
+        """
         folder = study / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
-        for index, task in enumerate(tasks):
-            (folder / f"{index}.task").write_bytes(pickle.dumps(task))  # 1,000 fsyncs take 4 s
-        write_json(folder / "tasks.json", [[task.row, task.key, task.stage] for task in tasks])
-        return cls(folder, [(task.row, task.stage) for task in tasks])
+        batch = cls(folder, [(task.row, task.stage) for task in tasks])
+        try:
+            for index, task in enumerate(tasks):
+                (folder / f"{index}.task").write_bytes(pickle.dumps(task))  # 1,000 fsyncs: 4 s
+            write_json(folder / "tasks.json", [[task.row, task.key, task.stage] for task in tasks])
+        except OSError:
+            batch.discard()
+            raise
+        return batch
 
     @classmethod
     def find(cls, study: Path, token: str) -> "Batch | None":

@@ -179,14 +179,7 @@ class Cluster:
             Full, Refused: it was not taken.
             Unreachable: there was no answer; it may have been taken all the same.
         """
-        with subprocess.Popen(
-            ["sbatch", "--parsable", str(script)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=_environment(),
-        ) as sbatch:
+        with _started("sbatch", "--parsable", str(script)) as sbatch:
             alarm = threading.Timer(ANSWER_S, sbatch.kill)
             alarm.start()
             said = _until_it_retries(sbatch)
@@ -197,6 +190,21 @@ class Cluster:
         if code < 0 and not is_retrying(said):
             raise Unreachable(said.strip() or f"sbatch did not answer within {ANSWER_S:g} s")
         raise refusal(said)
+
+
+def _started(*command: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            env=_environment(),
+        )
+    except OSError as error:
+        raise Unreachable(f"{command[0]}: {error.strerror}") from error
 
 
 def _until_it_retries(sbatch: subprocess.Popen[str]) -> str:

@@ -1,7 +1,7 @@
 """The command `launch.py -m`: from a grid or a search to a table, continued where one stopped."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from repghost.sweep.local import LocalJobs
 from repghost.sweep.results import Results
 from repghost.sweep.scheduler import Places, Scheduler
 from repghost.sweep.snapshot import take
-from repghost.sweep.space import Point, SamplerSpec, Space
+from repghost.sweep.space import Point, SamplerSpec, Space, Value
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome, Ticket
 from repghost.sweep.twins import say_twins
@@ -140,9 +140,18 @@ class Sweep:
 
         assert self.base.n_trials is not None
         self._note_provenance()
+        refused: list[str] = []
+
+        def point(values: Mapping[str, Value]) -> Point | None:
+            try:
+                return space.point(values, composer)
+            except ValueError as error:  # a combination that its network does not allow
+                refused.append(str(error))
+                return None
+
         suggested = Search(
             space.dimensions,
-            lambda values: space.point(values, composer),
+            point,
             n_trials=self.base.n_trials,
             sampler=sampler,
             max_ms=self.base.latency.max_ms,
@@ -153,6 +162,8 @@ class Sweep:
 
         known = [Point(ticket.swept, ticket.settings) for ticket in self.ledger.tickets()]
         code = self.drive(self._enroll(known), more)
+        if refused:
+            self._say(f"{len(refused)} combinations are not allowed, such as: {refused[0]}")
         if suggested.ended:
             self._say(suggested.ended)
         return code
@@ -220,6 +231,7 @@ class Sweep:
                 if error.errno not in MACHINES_ERRORS:
                     raise
                 self._wait_for_disk(error)
+                scheduler.adopt(self.ledger.asked())
             if scheduler.done or (self.base.detach and scheduler.only_waits):
                 return
             self._pause(POLL_S)

@@ -75,15 +75,14 @@ class TrialEvaluator:
         latency = self.latency(ticket)
         if latency is None:
             return "measure"
-        if state := ends_as(ticket.settings, latency.latency_ms):
-            limit = ticket.settings.latency.max_ms
-            over = f"{latency.latency_ms:.3f} ms is over latency.max_ms={limit}"
-            reason = over if state == "pruned" else ""
-            return Outcome(state, latency_ms=latency.latency_ms, reason=reason)
+        latency_ms, ratio = latency.latency_ms, latency.latency_ratio
+        if state := ends_as(ticket.settings, latency_ms, ratio):
+            excess = ticket.settings.latency.excess(latency_ms, ratio) or ""
+            return Outcome(state, latency_ms=latency_ms, reason=excess)
         result = self._run(ticket).result()
         if result is None:
             return "train"
-        return Outcome("finished", result["top1"], latency.latency_ms)
+        return Outcome("finished", result["top1"], latency_ms)
 
     def task(self, ticket: Ticket, stage: str) -> Task:
         """Return a stage of `repghost.trial`."""

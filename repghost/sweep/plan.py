@@ -31,15 +31,17 @@ def print_plan(
     """Print what `-m` would do with these points, and start nothing; return the exit code.
 
     `slots` are the trainings at a time (None: `parallel`). `images_per_s` is a speed that the user
-    states, see `pace.stated`; without it runs that were timed tell how long the others take.
+    states (None: the setting), see `pace.stated`; without it timed runs tell how long others take.
 
     Raises:
         ValueError: the study or the measurements cannot be read, or the speed has another form.
     """
     planner = Planner(points, study, console)
     planner.count_costs()
-    rows, paces = planner.rows(images_per_s)
-    base, cells = points[0].settings, Cells(rows)
+    base = points[0].settings
+    stated = base.images_per_s if images_per_s is None else images_per_s
+    rows, paces = planner.rows(stated)
+    cells = Cells(rows)
     _print_rows(cells, study, Path(base.outputs) / study / "plan.csv", console)
     lines = [
         f"{excluded} combinations are excluded" if excluded else "",

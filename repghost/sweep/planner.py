@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from repghost.latency.record import Measurement
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.sweep.network_costs import CostFile, Image, NetworkCost, cost_of_run
@@ -110,8 +111,9 @@ class Planner:
             replace(row, to_go_s=self._to_go_s(row, paces.get(_alike(row.point)))) for row in rows
         ], known
 
-    def _row(self, point: Point, latency_ms: float | None) -> Planned:
-        end = None if latency_ms is None else ends_as(point.settings, latency_ms)
+    def _row(self, point: Point, found: Measurement | None) -> Planned:
+        latency_ms, ratio = (found.latency_ms, found.latency_ratio) if found else (None, None)
+        end = None if latency_ms is None else ends_as(point.settings, latency_ms, ratio)
         state = self._state(point, latency_ms, end)
         epoch = 0 if state in ENDS else len(self._runs[point.row].history())
         graph = self._graphs[point.row]
@@ -133,7 +135,7 @@ class Planner:
             return "failed"
         return "running" if run.lock.is_held() else WAITING
 
-    def _latencies(self) -> dict[str, float | None]:
+    def _latencies(self) -> dict[str, Measurement | None]:
         """Return latencies by row; a variant that is not built yet has that of its graph."""
         if not self._built:
             return dict.fromkeys(self._runs)
@@ -141,14 +143,13 @@ class Planner:
         from repghost.sweep.evaluator import KnownLatencies
 
         known = KnownLatencies(Store(self._points[0].settings.storage.url))
-        found: dict[Hashable, float | None] = {}
-        by_row: dict[str, float | None] = {}
+        found: dict[Hashable, Measurement | None] = {}
+        by_row: dict[str, Measurement | None] = {}
         for point in self._points:
             graph = self._graphs[point.row]
             how = graph, repr(point.settings.latency)
             if how not in found and graph in self._built:
-                measured = latency_of(point.settings, self._built[graph], known)
-                found[how] = measured.latency_ms if measured else None
+                found[how] = latency_of(point.settings, self._built[graph], known)
             by_row[point.row] = found.get(how)
         return by_row
 

@@ -78,10 +78,10 @@ class Scheduler:
         for backend in self._places.both:
             for job in backend.adopt():
                 ticket = by_row.get(job.row)
-                if ticket is not None and not ticket.life.ended:
+                if ticket and not ticket.life.ended and ticket not in self.flights:
                     self.flights[ticket] = Flight(job, self._evaluator.progress(ticket))
         for ticket in tickets:
-            if ticket not in self.flights and not ticket.life.ended:
+            if ticket not in self.flights and ticket not in self.todo and not ticket.life.ended:
                 self._advance(ticket)
 
     @property
@@ -190,7 +190,10 @@ class Scheduler:
                 self._judge(ticket, flight)
 
     def _judge(self, ticket: Ticket, flight: Flight) -> None:
+        """Ask a job to end if its variant's curve says so, unless other rows wait for its run."""
         curve = self._curves[ticket]
+        if any(other.key == ticket.key for other in self.todo):
+            return
         others = [other for other in self._curves.values() if other is not curve]
         if ticket not in self._halting and (halt := verdict(curve, others, self._stop)):
             self._halting[ticket] = Outcome("stopped", None, curve.latency_ms, str(halt))

@@ -60,6 +60,7 @@ class SlurmJobs:
         self._cancelled: set[str] = set()
         self._uncancelled: set[str] = set()  # scancel got no answer
         self._seen: Look | None = None
+        self._checked: Look | None = None  # for doubles
         self._live: list[Job] = []  # in `_seen`: ours that wait or run, first those to keep
         self.slots = spec.array_parallelism
         self.trains_here = self._is_a_node()
@@ -98,11 +99,11 @@ class SlurmJobs:
 
     def poll(self, jobs: Collection[Job]) -> dict[Job, Sight]:
         """Return what the last squeue, not older than `poll_s`, says of the jobs."""
-        before = self._seen
         look = self._look()
         if look is None:
             return dict.fromkeys(jobs, UNKNOWN)
-        if look is not before:
+        if look is not self._checked:
+            self._checked = look
             self._without_doubles(known={job.id for job in jobs})
         return self._watch.sights(jobs, look)
 
@@ -148,15 +149,17 @@ class SlurmJobs:
             token = token_in(row.comment, self._mark)
             if token is None or not row.is_live or row.id in self._cancelled:
                 continue
-            if token not in self._batches:
-                self._batches[token] = Batch.find(self._study, token)
-            batch = self._batches[token]
-            job = batch.job(row.id, self._spec) if batch else None
-            if job is None:
-                self._say_once(f"job {row.id} belongs to this study, but its folder is gone")
-            else:
+            batch = self._batch(token, row.id)
+            if job := batch.job(row.id, self._spec) if batch else None:
                 found.append((row.sight.phase is not Phase.RUNNING, _age(row.id), job))
         return [job for _, _, job in sorted(found, key=lambda one: one[:2])]
+
+    def _batch(self, token: str, id: str) -> Batch | None:
+        if token not in self._batches:
+            self._batches[token] = Batch.find(self._study, token)
+            if self._batches[token] is None:
+                self._say(f"a folder in {self._study}/jobs is gone: job {id} is left alone")
+        return self._batches[token]
 
     def _without_doubles(self, known: Collection[str]) -> list[Job]:
         """Cancel all but one of the jobs of each task, keeping the one that the driver knows."""
@@ -193,10 +196,10 @@ class SlurmJobs:
 
     def _sbatch(self, tasks: Sequence[Task]) -> list[Job]:
         batch = Batch.write(self._study, tasks)
-        script = batch.write_script(self._spec, self._mark + batch.token, self._snapshot)
         try:
+            script = batch.write_script(self._spec, self._mark + batch.token, self._snapshot)
             number = self._cluster.submit(script)
-        except (Full, Refused):
+        except (Full, Refused, OSError):
             batch.discard()
             raise
         self._accepted = True

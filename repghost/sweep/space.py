@@ -25,7 +25,17 @@ RESERVED = ("runs", "reference", "profiles")  # folders below outputs that are n
 SAMPLERS = ("tpe", "nsga2", "random")
 FEW = 10  # values a dimension, among which an allowed combination is looked for
 # Keys of the sweep as a whole: one value each.
-WHOLE = ("study", "outputs", "parallel", "n_trials", "detach", "retry", "plan", "max_requeues")
+WHOLE = (
+    "study",
+    "outputs",
+    "parallel",
+    "n_trials",
+    "detach",
+    "retry",
+    "plan",
+    "max_requeues",
+    "images_per_s",
+)
 
 
 @dataclass(frozen=True)

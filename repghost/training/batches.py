@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,7 +50,8 @@ def mix(*numbers: int) -> int:
 
 
 def seed_everything(*numbers: int) -> None:
-    """Seed Python's and torch's global random state from several numbers."""
+    """Seed Python's, NumPy's and torch's global random state from several numbers."""
     seed = mix(*numbers)
     random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)  # of RandAugment
     torch.manual_seed(seed)

@@ -42,7 +42,7 @@ VALUES = {
     "recipe.epochs": ["0", "1", "8", "2.0", "2.5"],
     "recipe.lr": ["1", "0.1", "${recipe.min_lr}", "1e30", "nan"],
     "recipe.warmup_epochs": ["0", "1", "7", "9"],
-    "recipe.auto_augment": ["null", "rand-m9-mstd0.5", "1"],
+    "recipe.auto_augment": ["null", "None", "rand-m9-mstd0.5", "1"],
     "recipe.amp": ["true", "1", "on"],
     "latency.devices": ["[local]", "[]", "local", "[local,local]"],
     "latency.max_ms": ["null", "3", "2.5", "0"],
@@ -150,6 +150,21 @@ def test_a_relative_interpolation_and_one_of_a_whole_group_are_followed(hydra):
         check(composer, ["model.ratio=${.width}", f"model.width={width}"])
         check(composer, [f"model.width={width}", "recipe.auto_augment=${model}"])
         check(composer, [f"model.width={width}", "model.ratio=${model[width]}"])
+
+
+def test_points_that_give_different_keys_do_not_inherit_from_each_other(hydra):
+    composer = Composer(Loader())
+    for words in (
+        ["model.width=0.7", "seed=1"],
+        ["seed=2"],
+        ["model.width=0.8"],
+        ["recipe.lr=0.3", "model.width=0.9"],
+        ["study=x", "parallel=1"],
+        ["study=${parallel}", "parallel=2"],
+        ["study=${parallel}", "parallel=3"],
+        [],
+    ):
+        check(composer, words)
 
 
 def test_a_thousand_seeds_are_composed_once_and_in_well_under_a_second(hydra):

@@ -331,8 +331,15 @@ def test_another_job_with_an_old_id_is_not_taken_for_ours(cluster, tmp_path):
 
 @pytest.mark.parametrize(
     ("reason", "is_stuck"),
-    [("JobHeldUser", True), ("PartitionConfig", True), ("launch failed requeued held", True)]
-    + [("Resources", False), ("Priority", False), ("BeginTime", False), ("", False)],
+    [
+        ("JobHeldUser", True),
+        ("PartitionConfig", True),
+        ("launch failed requeued held", True),
+        ("Resources", False),
+        ("Priority", False),
+        ("BeginTime", False),
+        ("", False),
+    ],
 )
 def test_jobs_that_would_wait_for_ever_are_pointed_out_once(cluster, tmp_path, reason, is_stuck):
     jobs = driver(cluster, tmp_path)
@@ -386,6 +393,29 @@ def test_a_double_that_turns_up_later_is_cancelled_and_the_known_job_kept(cluste
     cluster.becomes(stranger.id, RUNS)
     assert after(cluster, second, known).phase is Phase.QUEUED
     assert cluster.cancelled == [stranger.id]
+
+
+def test_a_double_is_found_also_where_submit_took_the_look(cluster, tmp_path):
+    first, second = driver(cluster, tmp_path), driver(cluster, tmp_path)
+    second.adopt()
+    (stranger,) = first.submit(tasks(1))
+    (known,) = second.submit(tasks(1))
+    cluster.now += NEXT_LOOK_S
+    second.submit([])
+    second.poll([known])
+    assert cluster.cancelled == [stranger.id]
+
+
+def test_a_full_disk_leaves_no_part_of_a_batch_behind(cluster, tmp_path, monkeypatch):
+    jobs = driver(cluster, tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("repghost.sweep.batch.write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        jobs.submit(tasks(2))
+    assert list((tmp_path / "jobs").iterdir()) == []
 
 
 def test_a_job_whose_folder_was_removed_is_said_and_not_adopted(cluster, tmp_path):
