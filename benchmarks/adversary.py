@@ -12,7 +12,7 @@ from pathlib import Path
 
 SERVICE = Path(__file__).parents[1] / "tests/services/slurm.sh"
 NODES = 4
-JOBS = (b"submitit.core._submit", b"repghost.sweep.work")  # in the command lines of our jobs
+JOBS = (b"submitit.core._submit", b"repghost.sweep.jobs.work")  # in the command lines of our jobs
 OUTAGE_S = (2.0, 30.0)  # how long a node stays away
 FULL_S = (2.0, 6.0)  # how long the disk stays full
 PREEMPT_S = 4  # how long a job of higher priority runs

@@ -3,7 +3,8 @@
     python -m benchmarks.slots                 40 uneven trials on 4 slots, then 50 trivial jobs
     python -m benchmarks.slots --ours-only     without the stock stack (it takes five minutes)
 
-Needs a running SLURM with four nodes of two CPUs (`NODES=4 CPUS=2 bash tests/services/slurm.sh`).
+Needs a running SLURM with four nodes of two CPUs and a `sacct` that answers, without which submitit
+waits for ever (`NODES=4 CPUS=2 ACCT=shim bash tests/services/slurm.sh`).
 Trials sleep 2 s, every fourth 10 s: 160 s of work, 40 s on four slots at the least. Stock is
 Hydra's basic sweeper with hydra-submitit-launcher, in batches of four as its Optuna sweeper has
 them; "refill" is a loop over submitit that fills a slot when a job's `done()` says so.
@@ -26,12 +27,12 @@ from rich.table import Table
 from benchmarks.sleeper import sleep_for
 from repghost.provenance import commit
 from repghost.settings import Settings
-from repghost.sweep.jobs import Task
-from repghost.sweep.launchers import SlurmSpec
-from repghost.sweep.local import LocalJobs
+from repghost.sweep.jobs.contract import Task
+from repghost.sweep.jobs.launchers import SlurmSpec
+from repghost.sweep.jobs.local import LocalJobs
+from repghost.sweep.jobs.slurm import SlurmJobs
 from repghost.sweep.scheduler import Places, Scheduler
-from repghost.sweep.slurm import SlurmJobs
-from repghost.sweep.space import Point
+from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome, Ticket
 
@@ -159,7 +160,9 @@ def main() -> None:
     parser.add_argument("--ours-only", action="store_true", help="without the stock stack")
     chosen = parser.parse_args()
     if shutil.which("sbatch") is None:
-        sys.exit("there is no SLURM here: NODES=4 CPUS=2 bash tests/services/slurm.sh starts one")
+        sys.exit(
+            "there is no SLURM here: NODES=4 CPUS=2 ACCT=shim bash tests/services/slurm.sh starts one"
+        )
     ways = {"ours": ours} if chosen.ours_only else {"ours": ours, "refill": refill, "stock": stock}
     table = Table("jobs", "by", "wall s", "idle %", "ideal s", title=f"commit {commit()}")
     figures: dict[str, float] = {}
@@ -169,6 +172,7 @@ def main() -> None:
             wall, idle = timed(run, seconds)
             figures |= {f"{name} {way} s": round(wall, 1), f"{name} {way} idle": round(idle, 3)}
             table.add_row(name, way, f"{wall:.1f}", f"{100 * idle:.0f}", f"{ideal:.0f}")
+            print(f"{name}, {way}: {wall:.1f} s, idle {100 * idle:.0f} %", flush=True)
     Console(width=90).print(table)
     print(json.dumps(figures | {"commit": commit()}))
 

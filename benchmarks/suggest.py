@@ -29,10 +29,10 @@ from rich.console import Console
 from rich.table import Table
 
 from repghost.provenance import commit
-from repghost.sweep.dimensions import Choice, Interval
-from repghost.sweep.exclude import Scalar
-from repghost.sweep.space import SAMPLERS, SamplerSpec
-from repghost.sweep.suggest import Score, Suggester
+from repghost.sweep.space.dimensions import Choice, Interval
+from repghost.sweep.space.exclude import Scalar
+from repghost.sweep.space.points import SAMPLERS, SamplerSpec
+from repghost.sweep.space.suggest import Score, Suggester
 
 SIZES = (100, 1_000, 10_000)
 GOAL_MS = 25.0

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
     from repghost.settings import Settings
-    from repghost.sweep.compose import Composer
-    from repghost.sweep.space import Point, Space
+    from repghost.sweep.space.compose import Composer
+    from repghost.sweep.space.points import Point, Space
 
 LISTED = 1000  # combinations of a search that a plan still lists
 
@@ -48,8 +48,8 @@ class StudySweeper(Sweeper):
         from hydra.core.override_parser.overrides_parser import OverridesParser
         from rich.console import Console
 
-        from repghost.sweep.compose import Composer
-        from repghost.sweep.launchers import launcher_from
+        from repghost.sweep.jobs.launchers import launcher_from
+        from repghost.sweep.space.compose import Composer
 
         assert self.hydra_context is not None and self.config is not None
         loader = self.hydra_context.config_loader
@@ -71,8 +71,8 @@ class StudySweeper(Sweeper):
 
     def plan(self, points: Sequence[Point], study: str) -> int:
         """Print what would be done, and return the exit code."""
-        from repghost.sweep.launchers import SlurmSpec
-        from repghost.sweep.plan import print_plan
+        from repghost.sweep.jobs.launchers import SlurmSpec
+        from repghost.sweep.plan.plan import print_plan
 
         slots = self.place.array_parallelism if isinstance(self.place, SlurmSpec) else None
         return print_plan(points, study, self.console, slots=slots)
@@ -98,7 +98,7 @@ class GridSweeper(StudySweeper):
     """The product of all swept values, run as one study."""
 
     def space(self, given: Sequence[Override], planned: Sequence[Override]) -> Space:
-        from repghost.sweep.space import parse_grid
+        from repghost.sweep.space.points import parse_grid
 
         return parse_grid(given, planned, self.named_variants(), self.exclude)
 
@@ -133,13 +133,13 @@ class SearchSweeper(StudySweeper):
         self.sampler, self.seed = sampler, seed
 
     def space(self, given: Sequence[Override], planned: Sequence[Override]) -> Space:
-        from repghost.sweep.space import parse_space
+        from repghost.sweep.space.points import parse_space
 
         return parse_space(given, planned, self.named_variants(), self.exclude)
 
     def run(self, space: Space, composer: Composer, command: str) -> int:
         from repghost.sweep.command import search
-        from repghost.sweep.space import SamplerSpec
+        from repghost.sweep.space.points import SamplerSpec
 
         if not space.dimensions:
             raise ValueError("nothing to search: give keys choices, a range(), or an interval()")
@@ -163,6 +163,6 @@ class SearchSweeper(StudySweeper):
 
 
 def _study(base: Settings, space: Space) -> str:
-    from repghost.sweep.space import check_study_name, study_name
+    from repghost.sweep.space.points import check_study_name, study_name
 
     return check_study_name(base.study or study_name(space))

@@ -40,7 +40,7 @@ def _with_suggestion(said: str, conf: Path, words: Sequence[str]) -> str:
         return " ".join(useful.split())
     key = found.group(1) or found.group(2)
     if key.startswith(LAUNCHER):
-        from repghost.sweep.launchers import unknown_key
+        from repghost.sweep.jobs.launchers import unknown_key
 
         chosen = "slurm" if "hydra/launcher=slurm" in words else "local"
         return unknown_key(key.removeprefix(LAUNCHER), chosen)

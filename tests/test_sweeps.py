@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from repghost.models.paper import ENTRIES
-from repghost.sweep.compose import Composer
-from repghost.sweep.space import Point, parse_grid, study_name
+from repghost.sweep.space.compose import Composer
+from repghost.sweep.space.points import Point, parse_grid, study_name
 
 ROOT = Path(__file__).parents[1]
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))

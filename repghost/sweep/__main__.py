@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status(asked: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from repghost.sweep.status_view import print_page
+    from repghost.sweep.console.view import print_page
 
     console = Console(highlight=False)
     if asked.watch is not None and console.is_terminal and not asked.json:
@@ -81,10 +81,10 @@ def _watch(asked: argparse.Namespace, console: "Console") -> NoReturn:
 def _page(
     asked: argparse.Namespace, console: "Console", room: int | None = None
 ) -> "list[RenderableType]":
-    from repghost.sweep.folder import find_study
-    from repghost.sweep.status import status_of
-    from repghost.sweep.status_view import SHOWN, page
-    from repghost.sweep.study_list import list_page, listed
+    from repghost.sweep.console.folder import find_study
+    from repghost.sweep.console.status import status_of
+    from repghost.sweep.console.study_list import list_page, listed
+    from repghost.sweep.console.view import SHOWN, page
 
     outputs, now = Path(asked.outputs), time.time()
     if asked.study is None:
@@ -94,9 +94,9 @@ def _page(
 
 
 def _as_dict(asked: argparse.Namespace) -> dict[str, Any]:
-    from repghost.sweep.folder import find_study
-    from repghost.sweep.status import status_of
-    from repghost.sweep.study_list import listed
+    from repghost.sweep.console.folder import find_study
+    from repghost.sweep.console.status import status_of
+    from repghost.sweep.console.study_list import listed
 
     outputs = Path(asked.outputs)
     if asked.study is None:
@@ -105,8 +105,8 @@ def _as_dict(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _stop(asked: argparse.Namespace) -> int:
-    from repghost.sweep.folder import find_study
-    from repghost.sweep.stop import stop_study
+    from repghost.sweep.console.folder import find_study
+    from repghost.sweep.console.stop import stop_study
 
     study = find_study(Path(asked.outputs), asked.study)
     return stop_study(study, lambda line: print(line, flush=True))

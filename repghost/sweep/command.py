@@ -14,27 +14,27 @@ from repghost.latency.store import Store
 from repghost.lock import Held, Lock
 from repghost.provenance import commit, versions
 from repghost.settings import Settings
-from repghost.sweep.board import open_board
-from repghost.sweep.closing import close
-from repghost.sweep.compose import Composer
+from repghost.sweep.console.board import open_board
+from repghost.sweep.console.closing import close
+from repghost.sweep.console.lines import Lines
 from repghost.sweep.evaluator import TrialEvaluator
-from repghost.sweep.launchers import LocalSpec, SlurmSpec
-from repghost.sweep.lines import Lines
-from repghost.sweep.local import LocalJobs
+from repghost.sweep.jobs.launchers import LocalSpec, SlurmSpec
+from repghost.sweep.jobs.local import LocalJobs
+from repghost.sweep.jobs.snapshot import take
+from repghost.sweep.plan.twins import say_twins
 from repghost.sweep.results import Results
 from repghost.sweep.scheduler import Places, Scheduler
-from repghost.sweep.snapshot import take
-from repghost.sweep.space import Point, SamplerSpec, Space, Value
+from repghost.sweep.space.compose import Composer
+from repghost.sweep.space.points import Point, SamplerSpec, Space, Value
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome, Ticket
-from repghost.sweep.twins import say_twins
 from repghost.trial import MACHINES_ERRORS, share_cores
 
 POLL_S = 0.3
 WRITE_S = 3.0  # between two writes of results.csv
 CHECK_S = 2.0  # between two looks for a request to stop
 FULL_S = 5.0  # between two tries at a ledger that could not be written
-STOP = "stop"  # the file that asks a driver to leave, see `repghost.sweep.stop`
+STOP = "stop"  # the file that asks a driver to leave, see `repghost.sweep.console.stop`
 INTERRUPTED = 130  # exit code after Ctrl-C
 
 More = Callable[[int], Iterable[Ticket]]
@@ -136,7 +136,7 @@ class Sweep:
 
     def search(self, space: Space, composer: Composer, sampler: SamplerSpec) -> int:
         """Go on with the study's variants, and with what Optuna suggests after them."""
-        from repghost.sweep.search import Search
+        from repghost.sweep.space.search import Search
 
         assert self.base.n_trials is not None
         self._note_provenance()
@@ -217,7 +217,7 @@ class Sweep:
         here = LocalJobs(self._folder, self.base.parallel, code)
         if isinstance(self._launcher, LocalSpec):
             return Places(here, here)
-        from repghost.sweep.slurm import SlurmJobs
+        from repghost.sweep.jobs.slurm import SlurmJobs
 
         return Places(here, SlurmJobs(self._folder, self._launcher, code))
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from repghost.latency.record import Identity, Measurement
 from repghost.latency.store import Store
 from repghost.run import Run
-from repghost.sweep.jobs import Task
+from repghost.sweep.jobs.contract import Task
 from repghost.sweep.rungs import Curve
 from repghost.sweep.ticket import Outcome, Ticket
 from repghost.trial import ALMOST_NOTHING, Stage, ends_as, latency_of, run_stage, threads_for

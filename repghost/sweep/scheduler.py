@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from repghost.sweep.evaluator import Evaluator
-from repghost.sweep.jobs import Backend, Job, Phase, Sight
+from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
 from repghost.sweep.rungs import Curve, StopSpec, verdict
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import AT_WORK, REQUEUED, WAITING, Outcome, Ticket

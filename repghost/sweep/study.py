@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from repghost.settings import Settings
 from repghost.sweep.journal import Journal, mend
-from repghost.sweep.space import LATENCY, Point, Value
+from repghost.sweep.space.points import LATENCY, Point, Value
 from repghost.sweep.ticket import Life, Outcome, Ticket
 from repghost.variant import Variant
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from repghost.settings import Settings
-from repghost.sweep.space import Value
+from repghost.sweep.space.points import Value
 
 WAITING = "waiting"
 AT_WORK = ("measuring", "queued", "running", "preempted")

@@ -56,7 +56,7 @@ def trainers(folder: Path) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            is_job = b"repghost.sweep.work" in (entry / "cmdline").read_bytes()
+            is_job = b"repghost.sweep.jobs.work" in (entry / "cmdline").read_bytes()
             if is_job and (entry / "cwd").readlink() == folder:
                 found.append(int(entry.name))
         except OSError:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from repghost.settings import Settings
-from repghost.sweep.jobs import Job, Phase, Sight, Task
+from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.rungs import Curve, StopSpec
 from repghost.sweep.scheduler import Places, Scheduler
-from repghost.sweep.space import Point
+from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome, Ticket
 

@@ -10,7 +10,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.settings import Settings
-from repghost.sweep.space import Point
+from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome
 

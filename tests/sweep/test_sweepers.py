@@ -93,7 +93,7 @@ def test_a_sweep_file_can_leave_combinations_out(tmp_path):
 
 def test_composing_a_space_imports_neither_torch_nor_optuna():
     code = (
-        "import sys; import repghost.sweep.space, hydra_plugins.repghost_sweeper\n"
+        "import sys; import repghost.sweep.space.points, hydra_plugins.repghost_sweeper\n"
         "assert not {'torch', 'optuna', 'sqlalchemy'} & set(sys.modules)"
     )
     done = subprocess.run(

@@ -1,0 +1,1 @@
+"""What the user sees of a sweep, and how it is stopped from outside."""

@@ -1,0 +1,1 @@
+"""Where they run: processes of this machine, or jobs of a SLURM cluster."""

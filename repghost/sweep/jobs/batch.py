@@ -1,0 +1,159 @@
+"""Tasks that are submitted together: their folder, their job script, and what a job does first."""
+
+import json
+import os
+import pickle
+import secrets
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repghost.atomic import write_json
+from repghost.sweep.jobs.contract import Job, Task
+from repghost.sweep.jobs.work import run_task
+
+if TYPE_CHECKING:  # a job that starts needs none of it
+    from repghost.sweep.jobs.launchers import SlurmSpec
+
+MARK = "repghost:"  # how the comment of every job of ours begins
+START = "start.pkl"  # what submitit loads in every job of the batch
+SAME = (  # keys of ours that submitit's script knows by the same name
+    *("partition", "qos", "constraint", "exclude", "gres", "account", "nodes"),
+    *("cpus_per_task", "cpus_per_gpu", "gpus_per_node", "gpus_per_task"),
+    *("mem_per_gpu", "mem_per_cpu", "signal_delay_s", "array_parallelism"),
+    *("stderr_to_stdout", "additional_parameters"),
+)
+
+
+class Batch:
+    """A folder `jobs/<time>-<token>` of a study: whoever knows the token finds every task again."""
+
+    def __init__(self, folder: Path, entries: Sequence[tuple[str, str]]) -> None:
+        self.folder = folder
+        self._entries = entries  # row and stage of each task
+        self._jobs: dict[str, Job] = {}
+
+    @classmethod
+    def write(cls, study: Path, tasks: Sequence[Task]) -> "Batch":
+        """Write the tasks into a new folder of the study, before anything is submitted.
+
+        Raises:
+            OSError: it cannot be written, as on a full disk; nothing is left then.
+        """
+        folder = study / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True)
+        batch = cls(folder, [(task.row, task.stage) for task in tasks])
+        try:
+            for index, task in enumerate(tasks):
+                (folder / f"{index}.task").write_bytes(pickle.dumps(task))  # 1,000 fsyncs: 4 s
+            write_json(folder / "tasks.json", [[task.row, task.key, task.stage] for task in tasks])
+        except OSError:
+            batch.discard()
+            raise
+        return batch
+
+    @classmethod
+    def find(cls, study: Path, token: str) -> "Batch | None":
+        """Return the batch of a token, None where its folder is gone."""
+        folder = next((study / "jobs").glob(f"*-{token}"), None)
+        if folder is None:
+            return None
+        try:
+            listed = json.loads((folder / "tasks.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return cls(folder, [(row, stage) for row, _, stage in listed])
+
+    @property
+    def token(self) -> str:
+        """What the jobs' comment holds."""
+        return self.folder.name.rpartition("-")[2]
+
+    def write_script(self, spec: "SlurmSpec", mark: str, snapshot: Path | None) -> Path:
+        """Write the job script and what submitit loads in the job; return the script's path."""
+        from submitit.core.utils import DelayedSubmission
+
+        start = DelayedSubmission(run_indexed, str(self.folder))
+        start.set_timeout(spec.timeout_min, 0)
+        start.dump(self.folder / START)
+        script = self.folder / "job.sh"
+        script.write_text(script_text(self.folder, len(self._entries), spec, mark, snapshot))
+        return script
+
+    def job(self, id: str, spec: "SlurmSpec") -> Job | None:
+        """Return the job of this batch with the cluster's name `id`, None if it has no such."""
+        index = int(id.partition("_")[2] or 0)
+        if id not in self._jobs and index < len(self._entries):
+            row, stage = self._entries[index]
+            log = f"{id}_0_log.{'out' if spec.stderr_to_stdout else 'err'}"
+            self._jobs[id] = Job(id, row, stage, self.folder / log)
+        return self._jobs.get(id)
+
+    def jobs(self, number: str, spec: "SlurmSpec") -> list[Job]:
+        """Return all jobs of this batch, which the cluster took under `number`."""
+        count = len(self._entries)
+        ids = [number] if count == 1 else [f"{number}_{index}" for index in range(count)]
+        return [job for id in ids if (job := self.job(id, spec))]
+
+    def discard(self) -> None:
+        """Remove the folder of a batch that was refused."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def token_in(comment: str, mark: str = MARK) -> str | None:
+    """Return the batch's token in a job's comment that begins with `mark`, None in any other."""
+    if not comment.startswith(mark):
+        return None
+    return comment.partition(" ")[0].rpartition(":")[2]
+
+
+def script_text(
+    folder: Path, count: int, spec: "SlurmSpec", comment: str, snapshot: Path | None
+) -> str:
+    """Return the text of the job script: one job, or an array of `count`.
+
+    Submitit's function for the text is called alone: its executor would run sbatch without a time
+    limit, and give the jobs what they load only afterwards, which a kill in between prevents.
+    """
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    options: dict[str, Any] = {name: getattr(spec, name) for name in SAME}
+    if spec.mem_gb is not None:
+        options["mem"] = f"{round(spec.mem_gb * 1024)}M"
+    if count > 1:
+        options["map_count"] = count
+    python = spec.python or shlex.quote(sys.executable)
+    text: str = _make_sbatch_string(
+        command=f"{python} -u -m submitit.core._submit {shlex.quote(str(folder))}",
+        folder=folder,
+        job_name=spec.name or f"repghost-{folder.parent.parent.name}",
+        comment=f"{comment} {spec.comment or ''}".strip(),
+        time=spec.timeout_min,
+        ntasks_per_node=1,
+        setup=[*(spec.setup or []), *_imports(snapshot), *_link(folder)],
+        **options,
+    )
+    return text
+
+
+def _imports(snapshot: Path | None) -> list[str]:
+    """Let the job import the code of the snapshot, not the one in the folder where it starts."""
+    if snapshot is None:
+        return []
+    path = shlex.quote(str(snapshot.resolve()))
+    return [f'export PYTHONSAFEPATH=1 PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}"']
+
+
+def _link(folder: Path) -> list[str]:
+    """Put what submitit loads where it looks for it, under the job's own name."""
+    name = '"${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}"'
+    return [f"ln -sfn {START} {shlex.quote(str(folder))}/{name}_submitted.pkl"]
+
+
+def run_indexed(folder: str) -> None:
+    """In a job: run the task of the batch that stands at this job's place in the array."""
+    run_task(f"{folder}/{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}.task")

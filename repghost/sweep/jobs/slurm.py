@@ -1,0 +1,280 @@
+"""SLURM as a backend: arrays of jobs, one look at the queue for all of them, nothing twice."""
+
+import hashlib
+import itertools
+import socket
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from repghost.sweep.jobs.batch import MARK, Batch, token_in
+from repghost.sweep.jobs.cluster import Cluster
+from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
+from repghost.sweep.jobs.launchers import SlurmSpec
+from repghost.sweep.jobs.refusals import Full, Refused, Unreachable, advice, is_stuck
+from repghost.sweep.jobs.watch import UNKNOWN, Look, Watch
+
+ANSWERS_WITHIN_S = 60.0  # a controller that is restarted is back by then
+FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 60.0  # until the next try where no more jobs are taken
+ALL = sys.maxsize
+
+
+class SlurmJobs:
+    """Submits tasks to a SLURM cluster and follows them by their comment in its queue.
+
+    Every job's comment is `repghost:<study>:<batch>`, so that jobs are found again from the queue
+    alone, also those that a killed driver had no time to note. `snapshot` is the folder that jobs
+    import the code from.
+
+    Raises:
+        ValueError: there is no sbatch here, or SLURM cannot write logs into the study's folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: SlurmSpec,
+        snapshot: Path | None = None,
+        *,
+        cluster: Cluster | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._study = folder.resolve()
+        if "%" in str(self._study) or not str(self._study).isprintable():
+            raise ValueError(
+                f"{self._study}: SLURM cannot write logs there; outputs=FOLDER moves it"
+            )
+        self._spec, self._snapshot = spec, snapshot
+        self._cluster = cluster or Cluster()
+        self._clock, self._sleep = clock, sleep
+        self._notices: list[str] = []
+        self._said_once: set[str] = set()
+        self._watch = Watch(self._cluster, spec.poll_s, clock, self._say)
+        self._gate = Gate(clock)
+        self._mark = f"{MARK}{hashlib.sha256(str(self._study).encode()).hexdigest()[:12]}:"
+        self._batches: dict[str, Batch | None] = {}  # by token
+        self._unsure = False  # sbatch gave no answer, so a batch may have been taken
+        self._accepted = False  # such jobs are taken here
+        self._cancelled: set[str] = set()
+        self._uncancelled: set[str] = set()  # scancel got no answer
+        self._seen: Look | None = None
+        self._checked: Look | None = None  # for doubles
+        self._live: list[Job] = []  # in `_seen`: ours that wait or run, first those to keep
+        self.slots = spec.array_parallelism
+        self.trains_here = self._is_a_node()
+
+    def submit(self, tasks: Sequence[Task]) -> list[Job]:
+        """Hand over tasks as jobs and arrays; one that has a job in the queue already gets that.
+
+        Raises:
+            ValueError: the cluster would never take them; the line names the key to change.
+        """
+        look = self._look(fresh=self._unsure)
+        if look is None:
+            return []
+        self._unsure = False
+        jobs = {(job.row, job.stage): job for job in reversed(self._live)}
+        new = [task for task in tasks if (task.row, task.stage) not in jobs]
+        jobs |= {(job.row, job.stage): job for job in self._hand_over(new, look.live())}
+        places = [(task.row, task.stage) for task in tasks]
+        return [jobs[place] for place in itertools.takewhile(jobs.__contains__, places)]
+
+    def adopt(self) -> list[Job]:
+        """Return this study's jobs that wait or run; where a task has two, one is cancelled.
+
+        Raises:
+            ValueError: the controller does not answer within a minute.
+        """
+        give_up = self._clock() + ANSWERS_WITHIN_S
+        while self._look(fresh=True) is None:
+            if self._clock() > give_up:
+                raise ValueError(
+                    "the SLURM controller does not answer, so it is not known what runs already;"
+                    " `squeue` shows when it is back"
+                )
+            self._sleep(1.0)
+        return self._without_doubles(known=())
+
+    def poll(self, jobs: Collection[Job]) -> dict[Job, Sight]:
+        """Return what the last squeue, not older than `poll_s`, says of the jobs."""
+        look = self._look()
+        if look is None:
+            return dict.fromkeys(jobs, UNKNOWN)
+        if look is not self._checked:
+            self._checked = look
+            self._without_doubles(known={job.id for job in jobs})
+        return self._watch.sights(jobs, look)
+
+    def cancel(self, jobs: Iterable[Job]) -> None:
+        """End jobs, queued or running; asked again where the controller does not answer now."""
+        ids = [job.id for job in jobs]
+        self._cancelled |= set(ids)
+        self._scancel(ids)
+
+    def cancel_queued(self, jobs: Iterable[Job]) -> None:
+        """End those of the jobs that have not begun to run by now."""
+        self._scancel([job.id for job in jobs], only_queued=True)
+
+    def notices(self) -> list[str]:
+        """Return what the user should be told once; then forget."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def _look(self, *, fresh: bool = False) -> Look | None:
+        look = self._watch.look(fresh=fresh)
+        if look is not None and look is not self._seen:
+            self._seen = look
+            self._live = self._ours(look)
+            again = [id for id in self._uncancelled if id in look.rows and look.rows[id].is_live]
+            self._uncancelled.clear()
+            self._scancel(again)
+            self._say_stuck(look)
+        return look
+
+    def _say_stuck(self, look: Look) -> None:
+        reasons = {look.rows[job.id].sight.reason: job.id for job in self._live}
+        for reason, id in reasons.items():
+            if is_stuck(reason):
+                self._say_once(
+                    f"SLURM lets jobs wait for what does not come by itself ({reason}):"
+                    f" `scontrol show job {id}` says more"
+                )
+
+    def _ours(self, look: Look) -> list[Job]:
+        """Return the study's live jobs, running ones first, then by age."""
+        found = []
+        for row in look.rows.values():
+            token = token_in(row.comment, self._mark)
+            if token is None or not row.is_live or row.id in self._cancelled:
+                continue
+            batch = self._batch(token, row.id)
+            if job := batch.job(row.id, self._spec) if batch else None:
+                found.append((row.sight.phase is not Phase.RUNNING, _age(row.id), job))
+        return [job for _, _, job in sorted(found, key=lambda one: one[:2])]
+
+    def _batch(self, token: str, id: str) -> Batch | None:
+        if token not in self._batches:
+            self._batches[token] = Batch.find(self._study, token)
+            if self._batches[token] is None:
+                self._say(f"a folder in {self._study}/jobs is gone: job {id} is left alone")
+        return self._batches[token]
+
+    def _without_doubles(self, known: Collection[str]) -> list[Job]:
+        """Cancel all but one of the jobs of each task, keeping the one that the driver knows."""
+        kept: dict[tuple[str, str], Job] = {}
+        for job in sorted(self._live, key=lambda job: job.id not in known):
+            kept.setdefault((job.row, job.stage), job)
+        if len(kept) < len(self._live):
+            doubles = [job for job in self._live if kept[job.row, job.stage] is not job]
+            self._say(f"{len(doubles)} jobs were submitted twice; one of each two is cancelled")
+            self.cancel(doubles)
+            self._live = list(kept.values())
+        return list(self._live)
+
+    def _hand_over(self, tasks: Sequence[Task], live: int) -> list[Job]:
+        """Submit as many of `tasks` as are taken, in arrays that shrink where a limit is met."""
+        jobs: list[Job] = []
+        room = self._gate.room(live + self._watch.unseen())
+        limits = self._watch.limits() if tasks and room else None
+        size = limits.array if limits else 0
+        while size > 0 and len(jobs) < min(len(tasks), room):
+            try:
+                jobs += self._sbatch(tasks[len(jobs) : min(len(jobs) + size, room)])
+            except Full as limit:
+                size = min(size, len(tasks) - len(jobs), room - len(jobs)) // 2
+                if size == 0:
+                    self._gate.close(live + self._watch.unseen())
+                    self._say_once(f"SLURM takes no more jobs now ({limit}); the rest waits here")
+            except (Unreachable, Refused) as error:
+                self._put_off(error)
+                break
+        if tasks and len(jobs) == len(tasks):
+            self._gate.open()
+        return jobs
+
+    def _sbatch(self, tasks: Sequence[Task]) -> list[Job]:
+        batch = Batch.write(self._study, tasks)
+        try:
+            script = batch.write_script(self._spec, self._mark + batch.token, self._snapshot)
+            number = self._cluster.submit(script)
+        except (Full, Refused, OSError):
+            batch.discard()
+            raise
+        self._accepted = True
+        self._batches[batch.token] = batch
+        jobs = batch.jobs(number, self._spec)
+        self._watch.expect(jobs)
+        return jobs
+
+    def _put_off(self, error: Unreachable | Refused) -> None:
+        if isinstance(error, Unreachable):
+            self._unsure = True
+            self._say_once(f"sbatch got no answer ({error}); asking again")
+        elif self._accepted or self._live:
+            self._say_once(f"SLURM takes no jobs at present ({error}); asking again")
+        else:
+            raise ValueError(advice(str(error), self._spec, self._partitions())) from error
+        self._gate.close(0)
+
+    def _partitions(self) -> list[str]:
+        try:
+            return self._cluster.partitions()
+        except Unreachable:
+            return []
+
+    def _is_a_node(self) -> bool:
+        try:
+            hosts = self._cluster.hosts(self._spec.partition)
+        except Unreachable:
+            return True  # nothing is known, so nothing is to be timed beside a training
+        return socket.gethostname().partition(".")[0] in hosts
+
+    def _scancel(self, ids: Sequence[str], *, only_queued: bool = False) -> None:
+        if not ids:
+            return
+        try:
+            self._cluster.cancel(ids, only_queued=only_queued)
+        except Unreachable as silence:
+            self._uncancelled |= set() if only_queued else set(ids)
+            self._say(f"{len(ids)} jobs are not cancelled yet: {silence}")
+
+    def _say(self, notice: str) -> None:
+        self._notices.append(notice)
+
+    def _say_once(self, notice: str) -> None:
+        if notice not in self._said_once:
+            self._said_once.add(notice)
+            self._say(notice)
+
+
+class Gate:
+    """How much may be submitted after the cluster has refused: as much as ended, or a try later."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.open()
+
+    def open(self) -> None:
+        """All was taken: nothing is known of a limit."""
+        self._taken: int | None = None  # live jobs at which no more were taken
+        self._next = float("-inf")
+        self._wait_s = FIRST_WAIT_S
+
+    def close(self, live: int) -> None:
+        """With `live` jobs waiting or running no more were taken."""
+        self._taken = live
+        self._next = self._clock() + self._wait_s
+        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+
+    def room(self, live: int) -> int:
+        """Return how many jobs may be offered now, beside `live` that wait or run."""
+        if self._taken is None or self._clock() >= self._next:
+            return ALL
+        return max(0, self._taken - live)
+
+
+def _age(id: str) -> tuple[int, int]:
+    number, _, index = id.partition("_")
+    return int(number), int(index or 0)

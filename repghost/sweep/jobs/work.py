@@ -1,0 +1,111 @@
+"""Inside a job: run its task; when told to end, leave in time and ask to be run again.
+
+A task lies in a file of its own. On SLURM submitit calls `run_task` with its path; here
+`python -m repghost.sweep.jobs.work FD:PATH ...` runs several, one after another, and holds the lock
+of each (an inherited descriptor) until it is done: who finds the lock free knows that it has ended.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from repghost.atomic import replace_file
+from repghost.interrupt import Interrupted, Stop
+from repghost.sweep.jobs.contract import Task
+
+INTERRUPTED = 75  # exit code: run it again
+ASK_S = 20.0  # for an answer of the cluster to a job that has to leave
+STARTED = ".running"  # suffix of a task that a process of this machine is at work on
+LONGEST_MESSAGE = 2000
+
+
+def write_task(path: Path, task: Task) -> None:
+    """Write `task` for a job that will read it, perhaps days later."""
+
+    def write(draft: Path) -> None:
+        draft.write_bytes(pickle.dumps(task))
+
+    replace_file(path, write)
+
+
+def read_task(path: Path) -> Task:
+    """Return the task in the file that `write_task` wrote; it lies in the study's own folder."""
+    task = pickle.loads(path.read_bytes())
+    assert isinstance(task, Task)
+    return task
+
+
+def run_task(path: str) -> None:
+    """Run the task in the file `path`; where it is told to end, exit with a code of its own."""
+    stop = Stop()
+    stop.listen()
+    task = read_task(Path(path))
+    try:
+        task.function(*task.arguments, stop=stop)
+    except Interrupted as interrupted:
+        print(f"{task.stage} of {task.key}: {interrupted}", file=sys.stderr, flush=True)
+        _ignore_signals()
+        _requeue_self()
+        sys.exit(INTERRUPTED)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _requeue_self() -> None:
+    """Have the cluster run this job again, also while no driver is there to submit it anew.
+
+    A job that is preempted or near its time limit still counts as running; one that somebody
+    cancelled does not, and must not rise again.
+    """
+    job = _slurm_job()
+    if job is None:
+        return
+    try:
+        ask = ["squeue", "-h", "-o", "%T", "-j", job]
+        state = subprocess.run(ask, capture_output=True, text=True, timeout=ASK_S, check=True)
+        if state.stdout.strip() == "RUNNING":
+            subprocess.run(["scontrol", "requeue", job], timeout=ASK_S, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"not requeued: {error}", file=sys.stderr, flush=True)  # the driver will do it
+
+
+def _slurm_job() -> str | None:
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the tasks `FD:PATH` in order; one that fails does not stop the others."""
+    code = 0
+    for argument in arguments:
+        lock, _, name = argument.partition(":")
+        os.register_at_fork(after_in_child=partial(_close, int(lock)))  # loader workers outlive us
+        path = Path(name).rename(Path(name).with_suffix(STARTED))
+        try:
+            run_task(str(path))
+        except SystemExit as told_to_end:
+            return int(told_to_end.code or 0)
+        except Exception as error:  # it stands in the run's folder, with its traceback
+            print(f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE], file=sys.stderr, flush=True)
+            code = 1
+        path.unlink(missing_ok=True)
+        _close(int(lock))
+    return code
+
+
+def _close(fd: int) -> None:
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

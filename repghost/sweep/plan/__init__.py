@@ -1,0 +1,1 @@
+"""What a sweep would do, before anything is started."""

@@ -1,0 +1,1 @@
+"""Which variants: what is swept, composed, left out, and suggested."""
