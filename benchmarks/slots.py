@@ -5,7 +5,8 @@
 
 Needs a running SLURM with four nodes of two CPUs and a `sacct` that answers, without which submitit
 waits for ever (`NODES=4 CPUS=2 ACCT=shim bash tests/services/slurm.sh`).
-Trials sleep 2 s, every fourth 10 s: 160 s of work, 40 s on four slots at the least. Stock is
+Trials sleep 2 s, every fourth 10 s: 160 s of work, 40 s on four slots at the least, 44 s in the
+order in which they are given. Stock is
 Hydra's basic sweeper with hydra-submitit-launcher, in batches of four as its Optuna sweeper has
 them; "refill" is a loop over submitit that fills a slot when a job's `done()` says so.
 """
@@ -38,9 +39,9 @@ from repghost.sweep.ticket import Outcome, Ticket
 
 SLOTS = 4
 CPUS = 2  # of a node: a job takes a whole one
-UNEVEN = [10.0 if trial % 4 == 3 else 2.0 for trial in range(40)]
+UNEVEN = [10.0 if trial % 4 == 0 else 2.0 for trial in range(40)]
 TRIVIAL = [0.0] * 50
-SPEC = SlurmSpec(cpus_per_task=CPUS, array_parallelism=SLOTS, timeout_min=10, poll_s=1.0)
+SPEC = SlurmSpec(cpus_per_task=CPUS, array_parallelism=SLOTS, timeout_min=10)
 STOCK_APP = """
 import time, hydra
 @hydra.main(version_base="1.3", config_path=None)
@@ -161,7 +162,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if shutil.which("sbatch") is None:
         sys.exit(
-            "there is no SLURM here: NODES=4 CPUS=2 ACCT=shim bash tests/services/slurm.sh starts one"
+            "there is no SLURM here; this starts one:"
+            " NODES=4 CPUS=2 ACCT=shim bash tests/services/slurm.sh"
         )
     ways = {"ours": ours} if chosen.ours_only else {"ours": ours, "refill": refill, "stock": stock}
     table = Table("jobs", "by", "wall s", "idle %", "ideal s", title=f"commit {commit()}")

@@ -236,8 +236,8 @@ class Scheduler:
             measure = []
         if here and (measure or "measure" in stages):
             train = []
-        room = self._places.training.slots - sum(stage != "measure" for stage in stages)
-        return [group for group in (measure, train[: max(0, room)]) if group]
+        room = self._places.training.room(sum(stage != "measure" for stage in stages))
+        return [group for group in (measure, train[:room]) if group]
 
     def _submit(self, tickets: list[Ticket]) -> None:
         stage = self.todo[tickets[0]]

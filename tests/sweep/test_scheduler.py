@@ -79,6 +79,9 @@ class Machine:
     silent: bool = False
     company: list[set[str]] = field(default_factory=list)
 
+    def room(self, at_work: int) -> int:
+        return max(0, self.slots - at_work)
+
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         jobs = []
         for task in tasks[: self.takes]:

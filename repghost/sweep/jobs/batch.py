@@ -1,5 +1,6 @@
 """Tasks that are submitted together: their folder, their job script, and what a job does first."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repghost.atomic import write_json
+from repghost.sweep.jobs.chain import Claims, read_claims, run_chain
 from repghost.sweep.jobs.contract import Job, Task
 from repghost.sweep.jobs.work import run_task
 
@@ -36,6 +38,12 @@ class Batch:
         self.folder = folder
         self._entries = entries  # row and stage of each task
         self._jobs: dict[str, Job] = {}
+        self.claims = Claims()
+
+    def look(self) -> None:
+        """Read anew which job has taken which task."""
+        with contextlib.suppress(OSError):
+            self.claims = read_claims(self.folder, self.claims)
 
     @classmethod
     def write(cls, study: Path, tasks: Sequence[Task]) -> "Batch":
@@ -77,7 +85,9 @@ class Batch:
         """Write the job script and what submitit loads in the job; return the script's path."""
         from submitit.core.utils import DelayedSubmission
 
-        start = DelayedSubmission(run_indexed, str(self.folder))
+        limit_s = 60.0 * spec.timeout_min - spec.signal_delay_s
+        count = len(self._entries)
+        start = DelayedSubmission(run_indexed, str(self.folder), count, spec.chain_s, limit_s)
         start.set_timeout(spec.timeout_min, 0)
         start.dump(self.folder / START)
         script = self.folder / "job.sh"
@@ -92,6 +102,24 @@ class Batch:
             log = f"{id}_0_log.{'out' if spec.stderr_to_stdout else 'err'}"
             self._jobs[id] = Job(id, row, stage, self.folder / log)
         return self._jobs.get(id)
+
+    def carrier(self, job: Job, spec: "SlurmSpec") -> Job:
+        """Return the job in which the task of `job` runs or will run: itself, or a quick one."""
+        number, _, index = job.id.partition("_")
+        place = self.claims.carrier(int(index or 0))
+        found = self.job(f"{number}_{place}", spec) if index else job
+        return found or job
+
+    def carried(self, id: str, spec: "SlurmSpec") -> list[Job]:
+        """Return the jobs whose tasks are at the job with the cluster's name `id`."""
+        number, _, index = id.partition("_")
+        places = self.claims.carried(int(index or 0))
+        ids = [f"{number}_{place}" for place in places] if index else [id]
+        return [job for one in ids if (job := self.job(one, spec))]
+
+    def is_done(self, job: Job) -> bool:
+        """Whether the task of the job is over, while its carrier may go on with others."""
+        return int(job.id.partition("_")[2] or 0) in self.claims.done
 
     def jobs(self, number: str, spec: "SlurmSpec") -> list[Job]:
         """Return all jobs of this batch, which the cluster took under `number`."""
@@ -154,6 +182,7 @@ def _link(folder: Path) -> list[str]:
     return [f"ln -sfn {START} {shlex.quote(str(folder))}/{name}_submitted.pkl"]
 
 
-def run_indexed(folder: str) -> None:
-    """In a job: run the task of the batch that stands at this job's place in the array."""
-    run_task(f"{folder}/{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}.task")
+def run_indexed(folder: str, count: int, short_s: float, limit_s: float) -> None:
+    """In a job: run the task at this job's place in the array, and while they are short, others."""
+    place = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    run_chain(Path(folder), place, count, run_task, short_s=short_s, limit_s=limit_s)

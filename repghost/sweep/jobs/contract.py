@@ -62,6 +62,10 @@ class Backend(Protocol):
     slots: int  # trainings at a time
     trains_here: bool  # a job may run on this very machine, so nothing may be timed meanwhile
 
+    def room(self, at_work: int) -> int:
+        """Return how many more trainings may be handed over beside `at_work`."""
+        ...
+
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         """Hand over as many of `tasks`, from the first on, as are taken now; return their jobs.
 

@@ -80,7 +80,7 @@ class SlurmSpec:
     max_num_timeout: int = 0
     # any other options of sbatch, such as {mail-type: FAIL, reservation: friday}
     additional_parameters: dict[str, Any] | None = None
-    # jobs of the sweep that are queued or running at a time
+    # jobs of the sweep that run at a time
     array_parallelism: int = 256
     # shell commands that come before the job's Python, such as "module load cuda"
     setup: list[str] | None = None
@@ -88,6 +88,9 @@ class SlurmSpec:
     submitit_folder: str | None = None
     # what starts Python in a job, a shell command; None: the interpreter of this command
     python: str | None = None
+    # a job that was done within so many seconds takes the next variant that waits in its array, so
+    # that short trainings do not wait for the scheduler and for Python; 0: one training a job
+    chain_s: float = 600.0
     # seconds between two looks at the queue: one squeue for all jobs
     poll_s: float = 2.0
 
@@ -107,6 +110,8 @@ class SlurmSpec:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise _wrong(name, value, "must be at least 0")
+        if not self.chain_s >= 0:
+            raise _wrong("chain_s", self.chain_s, "must be at least 0")
         if not 0.1 <= self.poll_s <= 600:
             raise _wrong("poll_s", self.poll_s, "must be between 0.1 and 600 seconds")
         longest = min(self.timeout_min * 60 - 1, LONGEST_SIGNAL_DELAY_S)

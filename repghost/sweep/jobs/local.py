@@ -35,6 +35,10 @@ class LocalJobs:
         self._snapshot = snapshot
         self._children: dict[str, subprocess.Popen[bytes]] = {}  # by the folder of their tasks
 
+    def room(self, at_work: int) -> int:
+        """Return the free slots."""
+        return max(0, self.slots - at_work)
+
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         """Start the tasks: all that measure in one process, or one training."""
         together = [task for task in tasks if task.stage == tasks[0].stage]

@@ -1,9 +1,12 @@
 """What SLURM says when it takes no job: not now, no answer, or never, and what to change then."""
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
+FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 60.0  # until the next try where no more jobs are taken
+ALL = sys.maxsize
 SILENT = re.compile(
     r"Unable to contact slurm controller|timed out|Zero Bytes|in standby|not connected|munge"
     r"|Resource temporarily unavailable|Connection (refused|reset)|authentication",
@@ -85,3 +88,29 @@ def advice(said: str, spec: Any, partitions: Sequence[str]) -> str:
 
 def _shown(value: object) -> str:
     return "null" if value is None else str(value)
+
+
+class Gate:
+    """How much may be submitted after the cluster has refused: as much as ended, or a try later."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.open()
+
+    def open(self) -> None:
+        """All was taken: nothing is known of a limit."""
+        self._taken: int | None = None  # live jobs at which no more were taken
+        self._next = float("-inf")
+        self._wait_s = FIRST_WAIT_S
+
+    def close(self, live: int) -> None:
+        """With `live` jobs waiting or running no more were taken."""
+        self._taken = live
+        self._next = self._clock() + self._wait_s
+        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+
+    def room(self, live: int) -> int:
+        """Return how many jobs may be offered now, beside `live` that wait or run."""
+        if self._taken is None or self._clock() >= self._next:
+            return ALL
+        return max(0, self._taken - live)

@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import socket
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -12,12 +11,11 @@ from repghost.sweep.jobs.batch import MARK, Batch, token_in
 from repghost.sweep.jobs.cluster import Cluster
 from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.jobs.launchers import SlurmSpec
-from repghost.sweep.jobs.refusals import Full, Refused, Unreachable, advice, is_stuck
+from repghost.sweep.jobs.refusals import ALL, Full, Gate, Refused, Unreachable, advice, is_stuck
 from repghost.sweep.jobs.watch import UNKNOWN, Look, Watch
 
 ANSWERS_WITHIN_S = 60.0  # a controller that is restarted is back by then
-FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 60.0  # until the next try where no more jobs are taken
-ALL = sys.maxsize
+OVER = Sight(Phase.ENDED)  # a task of a job that goes on with others
 
 
 class SlurmJobs:
@@ -65,6 +63,14 @@ class SlurmJobs:
         self.slots = spec.array_parallelism
         self.trains_here = self._is_a_node()
 
+    def room(self, at_work: int) -> int:
+        """Return how many more jobs may be in the queue.
+
+        All at once where there is none: an array runs only `array_parallelism` at a time. What
+        comes later has no such bound between arrays, so it waits here for its place.
+        """
+        return ALL if at_work == 0 else max(0, self.slots - at_work)
+
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         """Hand over tasks as jobs and arrays; one that has a job in the queue already gets that.
 
@@ -105,11 +111,36 @@ class SlurmJobs:
         if look is not self._checked:
             self._checked = look
             self._without_doubles(known={job.id for job in jobs})
-        return self._watch.sights(jobs, look)
+        self._read_claims({_token(job) for job in jobs})  # an end is seen here before squeue tells
+        carriers = {job: self._carrier(job) for job in jobs}
+        sights = self._watch.sights(set(carriers.values()), look)
+        return {
+            job: OVER if self._is_done(job) else sights[carrier]
+            for job, carrier in carriers.items()
+        }
+
+    def _carrier(self, job: Job) -> Job:
+        """Return the job that runs the task of `job`: itself, or a quick one of its array."""
+        batch = self._batch_of(job)
+        return batch.carrier(job, self._spec) if batch else job
+
+    def _is_done(self, job: Job) -> bool:
+        batch = self._batch_of(job)
+        return batch is not None and batch.is_done(job)
+
+    def _batch_of(self, job: Job) -> Batch | None:
+        return self._batches.get(_token(job))
+
+    def _read_claims(self, tokens: Collection[str | None]) -> None:
+        for token in tokens:
+            if batch := self._batches.get(token or ""):
+                batch.look()
 
     def cancel(self, jobs: Iterable[Job]) -> None:
         """End jobs, queued or running; asked again where the controller does not answer now."""
-        ids = [job.id for job in jobs]
+        jobs = list(jobs)
+        self._read_claims({_token(job) for job in jobs})  # one may have been taken just now
+        ids = list({self._carrier(job).id: None for job in jobs})
         self._cancelled |= set(ids)
         self._scancel(ids)
 
@@ -126,6 +157,7 @@ class SlurmJobs:
         look = self._watch.look(fresh=fresh)
         if look is not None and look is not self._seen:
             self._seen = look
+            self._read_claims({token_in(row.comment, self._mark) for row in look.rows.values()})
             self._live = self._ours(look)
             again = [id for id in self._uncancelled if id in look.rows and look.rows[id].is_live]
             self._uncancelled.clear()
@@ -134,7 +166,8 @@ class SlurmJobs:
         return look
 
     def _say_stuck(self, look: Look) -> None:
-        reasons = {look.rows[job.id].sight.reason: job.id for job in self._live}
+        rows = [look.rows[job.id] for job in self._live if job.id in look.rows]
+        reasons = {row.sight.reason: row.id for row in rows}
         for reason, id in reasons.items():
             if is_stuck(reason):
                 self._say_once(
@@ -143,21 +176,29 @@ class SlurmJobs:
                 )
 
     def _ours(self, look: Look) -> list[Job]:
-        """Return the study's live jobs, running ones first, then by age."""
-        found = []
+        """Return the study's live jobs, running ones first, then by age.
+
+        Those that still wait for a task that another job has taken are cancelled.
+        """
+        found, idle = [], []
         for row in look.rows.values():
             token = token_in(row.comment, self._mark)
             if token is None or not row.is_live or row.id in self._cancelled:
                 continue
-            batch = self._batch(token, row.id)
-            if job := batch.job(row.id, self._spec) if batch else None:
-                found.append((row.sight.phase is not Phase.RUNNING, _age(row.id), job))
+            batch, waits = self._batch(token, row.id), row.sight.phase is not Phase.RUNNING
+            carried = batch.carried(row.id, self._spec) if batch else []
+            found += [(waits, _age(job.id), job) for job in carried]
+            if batch and not carried and waits:
+                idle.append(row.id)
+        self._scancel(idle, only_queued=True)
         return [job for _, _, job in sorted(found, key=lambda one: one[:2])]
 
     def _batch(self, token: str, id: str) -> Batch | None:
         if token not in self._batches:
-            self._batches[token] = Batch.find(self._study, token)
-            if self._batches[token] is None:
+            self._batches[token] = batch = Batch.find(self._study, token)
+            if batch:
+                batch.look()
+            else:
                 self._say(f"a folder in {self._study}/jobs is gone: job {id} is left alone")
         return self._batches[token]
 
@@ -249,30 +290,8 @@ class SlurmJobs:
             self._say(notice)
 
 
-class Gate:
-    """How much may be submitted after the cluster has refused: as much as ended, or a try later."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self.open()
-
-    def open(self) -> None:
-        """All was taken: nothing is known of a limit."""
-        self._taken: int | None = None  # live jobs at which no more were taken
-        self._next = float("-inf")
-        self._wait_s = FIRST_WAIT_S
-
-    def close(self, live: int) -> None:
-        """With `live` jobs waiting or running no more were taken."""
-        self._taken = live
-        self._next = self._clock() + self._wait_s
-        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
-
-    def room(self, live: int) -> int:
-        """Return how many jobs may be offered now, beside `live` that wait or run."""
-        if self._taken is None or self._clock() >= self._next:
-            return ALL
-        return max(0, self._taken - live)
+def _token(job: Job) -> str:
+    return job.log.parent.name.rpartition("-")[2] if job.log else ""
 
 
 def _age(id: str) -> tuple[int, int]:

@@ -41,11 +41,11 @@ def read_task(path: Path) -> Task:
     return task
 
 
-def run_task(path: str) -> None:
+def run_task(path: Path) -> None:
     """Run the task in the file `path`; where it is told to end, exit with a code of its own."""
     stop = Stop()
     stop.listen()
-    task = read_task(Path(path))
+    task = read_task(path)
     try:
         task.function(*task.arguments, stop=stop)
     except Interrupted as interrupted:
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         os.register_at_fork(after_in_child=partial(_close, int(lock)))  # loader workers outlive us
         path = Path(name).rename(Path(name).with_suffix(STARTED))
         try:
-            run_task(str(path))
+            run_task(path)
         except SystemExit as told_to_end:
             return int(told_to_end.code or 0)
         except Exception as error:  # it stands in the run's folder, with its traceback

@@ -104,7 +104,7 @@ def test_a_job_runs_the_task_at_its_place(
 ):
     batch = Batch.write(tmp_path, tasks(3, tmp_path))
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(index))
-    run_indexed(str(batch.folder))
+    run_indexed(str(batch.folder), 3, short_s=0.0, limit_s=3600.0)
     assert [path.name for path in tmp_path.glob("*.done")] == [f"t{index}.done"]
 
 
