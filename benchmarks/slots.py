@@ -47,9 +47,9 @@ import time, hydra
 @hydra.main(version_base="1.3", config_path=None)
 def main(config):
     start = time.time()
-    seconds = float(config.seconds.split("_")[0])
-    time.sleep(seconds)
-    open(f"{config.folder}/{config.seconds}", "w").write(f"{start} {time.time()}")
+    _, trial, seconds = config.trial.split("-")
+    time.sleep(float(seconds))
+    open(f"{config.folder}/{trial}", "w").write(f"{start} {time.time()}")
 main()
 """
 
@@ -103,7 +103,7 @@ def stock(folder: Path, seconds: list[float]) -> None:
     """Hydra's basic sweeper and its submitit launcher, a batch of the slots at a time."""
     app = folder / "app.py"
     app.write_text(STOCK_APP)
-    values = ",".join(f"{value}_{trial}" for trial, value in enumerate(seconds))
+    values = ",".join(f"trial-{trial}-{value}" for trial, value in enumerate(seconds))
     words = [
         "-m",
         "hydra/launcher=submitit_slurm",
@@ -112,7 +112,7 @@ def stock(folder: Path, seconds: list[float]) -> None:
         f"hydra.sweeper.max_batch_size={SLOTS}",
         f"hydra.sweep.dir={folder}/stock",
         f"+folder={folder}",
-        f"+seconds={values}",
+        f"+trial={values}",
     ]
     subprocess.run([sys.executable, str(app), *words], check=True, capture_output=True, cwd=folder)
 

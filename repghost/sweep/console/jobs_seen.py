@@ -87,7 +87,7 @@ def _slurm(study: StudyFolder, spec: SlurmSpec) -> Backend:
     from repghost.sweep.jobs.slurm import SlurmJobs
 
     class Looked(Cluster):
-        def cancel(self, ids: Sequence[str], *, only_queued: bool = False) -> None:
+        def cancel(self, ids: Sequence[str]) -> None:
             """A driver cancels what was submitted twice; it knows which one to keep."""
 
         def hosts(self, partition: str | None) -> set[str]:

@@ -166,11 +166,12 @@ class Cluster:
         names = _ask("sinfo", "-h", "-o", "%n", *chosen).split()
         return {name.partition(".")[0] for name in names}
 
-    def cancel(self, ids: Sequence[str], *, only_queued: bool = False) -> None:
-        """End jobs; those that have ended, or run where `only_queued`, are left alone."""
-        options = ["--quiet", *(["--state=PENDING"] if only_queued else [])]
+    def cancel(self, ids: Sequence[str]) -> None:
+        """End jobs; those that have ended are left alone."""
         for start in range(0, len(ids), CANCEL_AT_ONCE):
-            _ask("scancel", *options, *ids[start : start + CANCEL_AT_ONCE], ignore="Invalid job id")
+            _ask(
+                "scancel", "--quiet", *ids[start : start + CANCEL_AT_ONCE], ignore="Invalid job id"
+            )
 
     def submit(self, script: Path) -> str:
         """Hand over a job script; return the job's number.

@@ -144,10 +144,6 @@ class SlurmJobs:
         self._cancelled |= set(ids)
         self._scancel(ids)
 
-    def cancel_queued(self, jobs: Iterable[Job]) -> None:
-        """End those of the jobs that have not begun to run by now."""
-        self._scancel([job.id for job in jobs], only_queued=True)
-
     def notices(self) -> list[str]:
         """Return what the user should be told once; then forget."""
         notices, self._notices = self._notices, []
@@ -190,7 +186,7 @@ class SlurmJobs:
             found += [(waits, _age(job.id), job) for job in carried]
             if batch and not carried and waits:
                 idle.append(row.id)
-        self._scancel(idle, only_queued=True)
+        self._scancel(idle)  # not `--state=PENDING`: that takes all of an array that waits
         return [job for _, _, job in sorted(found, key=lambda one: one[:2])]
 
     def _batch(self, token: str, id: str) -> Batch | None:
@@ -272,13 +268,13 @@ class SlurmJobs:
             return True  # nothing is known, so nothing is to be timed beside a training
         return socket.gethostname().partition(".")[0] in hosts
 
-    def _scancel(self, ids: Sequence[str], *, only_queued: bool = False) -> None:
+    def _scancel(self, ids: Sequence[str]) -> None:
         if not ids:
             return
         try:
-            self._cluster.cancel(ids, only_queued=only_queued)
+            self._cluster.cancel(ids)
         except Unreachable as silence:
-            self._uncancelled |= set() if only_queued else set(ids)
+            self._uncancelled |= set(ids)
             self._say(f"{len(ids)} jobs are not cancelled yet: {silence}")
 
     def _say(self, notice: str) -> None:

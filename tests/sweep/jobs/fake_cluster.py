@@ -55,11 +55,11 @@ class FakeCluster:
     def hosts(self, partition: str | None) -> set[str]:
         return {"elsewhere"}
 
-    def cancel(self, ids: Sequence[str], *, only_queued: bool = False) -> None:
+    def cancel(self, ids: Sequence[str]) -> None:
         self._answer()
         for id in ids:
             row = self.rows.get(id)
-            if row and row.is_live and not (only_queued and row.sight.phase is Phase.RUNNING):
+            if row and row.is_live:
                 self.cancelled.append(id)
                 self.becomes(id, Sight(Phase.ENDED, "cancelled", started=False))
 

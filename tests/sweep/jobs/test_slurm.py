@@ -459,19 +459,42 @@ def test_a_cancel_that_got_no_answer_is_repeated_until_it_does(cluster, tmp_path
     assert cluster.cancelled == [job.id]
 
 
-def test_the_queued_ones_alone_can_be_cancelled(cluster, tmp_path):
+def test_a_task_that_a_quick_job_took_is_seen_there_and_its_own_job_is_cancelled(cluster, tmp_path):
     jobs = driver(cluster, tmp_path)
-    running, waiting = jobs.submit(tasks(2))
-    cluster.becomes(running.id, RUNS)
-    jobs.cancel_queued([running, waiting])
-    assert cluster.cancelled == [waiting.id]
+    quick, taken = jobs.submit(tasks(2))
+    cluster.becomes(quick.id, RUNS)
+    folder = quick.log.parent
+    for name, content in {"0.claim": "0", "0.done": "", "1.claim": "0"}.items():
+        (folder / name).write_text(content)
+    cluster.now += NEXT_LOOK_S
+    seen = jobs.poll([quick, taken])
+    assert seen[quick].phase is Phase.ENDED
+    assert seen[taken].phase is Phase.RUNNING
+    assert cluster.cancelled == [taken.id]
+    assert driver(cluster, tmp_path).adopt() == [taken], "what it carries, by its own name"
+    cluster.becomes(quick.id, Sight(Phase.ENDED, "node failure"))
+    assert after(cluster, jobs, taken).reason == "node failure"
+    (folder / "1.done").touch()
+    assert after(cluster, jobs, taken) == Sight(Phase.ENDED)
+
+
+def test_to_cancel_a_task_ends_the_job_that_has_it(cluster, tmp_path):
+    jobs = driver(cluster, tmp_path)
+    quick, taken = jobs.submit(tasks(2))
+    for name, content in {"0.claim": "0", "0.done": "", "1.claim": "0"}.items():
+        (quick.log.parent / name).write_text(content)
+    jobs.cancel([taken])
+    assert cluster.cancelled == [quick.id]
 
 
 # --- around ---------------------------------------------------------------------------------------
 
 
-def test_the_slots_are_array_parallelism(cluster, tmp_path):
-    assert driver(cluster, tmp_path, array_parallelism=7).slots == 7
+def test_the_slots_are_array_parallelism_and_all_go_at_once_where_nothing_waits(cluster, tmp_path):
+    jobs = driver(cluster, tmp_path, array_parallelism=7)
+    assert jobs.slots == 7
+    assert jobs.room(0) > 1000, "the array itself runs seven at a time"
+    assert (jobs.room(5), jobs.room(9)) == (2, 0)
 
 
 def test_a_machine_that_is_no_node_may_time_while_jobs_run(cluster, tmp_path):
