@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from repghost.latency.store import Store, StoreError
 from repghost.lock import Held, Lock
 from repghost.run import Run
-from repghost.sweep.command import STOP
 from repghost.sweep.console.folder import StudyFolder
+from repghost.sweep.driver import STOP
 from repghost.sweep.evaluator import TrialEvaluator
 from repghost.sweep.jobs.contract import Backend, Job, Phase
 from repghost.sweep.jobs.launchers import SlurmSpec
