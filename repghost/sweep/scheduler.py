@@ -1,8 +1,9 @@
 """The loop that joins study, jobs and variants: no barrier, nothing raised, nothing forgotten."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from repghost.sweep.evaluator import Evaluator
 from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
@@ -148,6 +149,7 @@ class Scheduler:
             step = self._failed_or_again(ticket, flight, sight)
         if isinstance(step, Outcome):
             self._ledger.tell(ticket, step)
+            self.todo.pop(ticket, None)
         else:
             if ticket.life.state in AT_WORK:
                 self._ledger.move(ticket, WAITING)
@@ -218,26 +220,45 @@ class Scheduler:
             )
             return
         for tickets in self.startable():
-            self._submit(tickets)
+            if still := [ticket for ticket in tickets if self._is_still_needed(ticket)]:
+                self._submit(still)
+
+    def _is_still_needed(self, ticket: Ticket) -> bool:
+        """Look once more before a job is started: another row, or study, may have done it."""
+        if self._evaluator.review(ticket) == self.todo[ticket]:
+            return True
+        self._advance(ticket)
+        return False
 
     def startable(self) -> list[list[Ticket]]:
         """Return what to hand over now, together: measurements, trainings.
 
         A measurement has this machine to itself; all that wait are measured together.
         """
-        now = self._clock()
+        now, stages = self._clock(), [flight.job.stage for flight in self.flights.values()]
         ready = [t for t in self.todo if self._not_before.get(t, 0.0) <= now]
-        ready = [t for t in ready if not self._evaluator.is_at_work(t)]
-        measure = [ticket for ticket in ready if self.todo[ticket] == "measure"]
-        train = [ticket for ticket in ready if self.todo[ticket] != "measure"]
-        stages = [flight.job.stage for flight in self.flights.values()]
         here = self._places.training.trains_here
-        if "measure" in stages or (here and stages):
-            measure = []
-        if here and (measure or "measure" in stages):
-            train = []
-        room = self._places.training.room(sum(stage != "measure" for stage in stages))
-        return [group for group in (measure, train[:room]) if group]
+        measuring = "measure" in stages
+        to_measure = [t for t in ready if self.todo[t] == "measure"]
+        measure = [] if measuring or (here and stages) else list(self._free(to_measure))
+        if here and (measuring or measure):
+            return [measure] if measure else []
+        at_work = sum(stage != "measure" for stage in stages)
+        to_train = (t for t in ready if self.todo[t] != "measure")
+        train = list(islice(self._once(to_train), self._places.training.room(at_work)))
+        return [group for group in (measure, train) if group]
+
+    def _free(self, tickets: Iterable[Ticket]) -> Iterator[Ticket]:
+        """Yield those on which nobody else works, such as a job of another study."""
+        return (ticket for ticket in tickets if not self._evaluator.is_at_work(ticket))
+
+    def _once(self, tickets: Iterable[Ticket]) -> Iterator[Ticket]:
+        """Yield one ticket of each run that is free: rows that differ in how they are timed."""
+        keys = {ticket.key for ticket, f in self.flights.items() if f.job.stage != "measure"}
+        for ticket in self._free(t for t in tickets if t.key not in keys):
+            if ticket.key not in keys:
+                keys.add(ticket.key)
+                yield ticket
 
     def _submit(self, tickets: list[Ticket]) -> None:
         stage = self.todo[tickets[0]]

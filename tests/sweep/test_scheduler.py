@@ -407,3 +407,22 @@ def test_without_rungs_nobody_is_stopped(tmp_path):
     case = Bench(tmp_path, known, "abcd", Machine(known, slots=4))
     case.run()
     assert set(case.states().values()) == {"finished"}
+
+
+def test_two_rows_of_one_run_are_one_training(tmp_path):
+    case = bench(tmp_path, "a", measured=set("ab"), slots=2, train_s=5.0)
+    latency = replace(Settings().latency, batch_size=8)
+    (point,) = [Bench.point("a", 0)]
+    twin = Point({"name": "a", "latency.batch_size": 8}, replace(point.settings, latency=latency))
+    case.tickets += case.ledger.enroll([twin])
+    case.run()
+    assert case.training.started == [("train", "a")]
+    assert [ticket.life.state for ticket in case.tickets] == ["finished", "finished"]
+
+
+def test_a_pass_with_thousands_that_wait_for_room_looks_at_few_of_them(tmp_path):
+    case = bench(tmp_path, "ab", measured=set("ab"), train_s=50.0)
+    looks = []
+    case.world.is_at_work = lambda ticket: looks.append(ticket) or False
+    case.run(seconds=1)
+    assert len(looks) == 1, "the one that was started; nobody asks about those without a slot"
