@@ -39,11 +39,11 @@ def test_the_interval_over_seeds_is_students():
 
 def test_runs_that_did_not_finish_do_not_count_in_the_mean(tmp_path):
     rows = [*seeds("bn", 98.0, 99.0), studies.failed("NaN", **{"model.reparam": "bn"}, seed=2)]
-    rows.append(studies.run(**{"model.reparam": "bn"}, seed=3, top1=10.0, state="training"))
+    rows.append(studies.run(**{"model.reparam": "bn"}, seed=3, top1=10.0, state="running"))
     (variant,) = group(study(tmp_path, rows))
     assert variant.top1.mean == 98.5
     assert variant.seed_count == "2/4"
-    assert variant.state == "1 failed, 1 training"
+    assert variant.state == "1 failed, 1 running"
 
 
 def test_variants_come_by_top1_and_unscored_ones_last(tmp_path):

@@ -56,7 +56,7 @@ def test_a_study_without_study_json_still_loads(tmp_path):
     [
         ("top1", "many", "line 2: top1=many: must be a number or empty"),
         ("seed", "1.5", "line 2: seed=1.5: must be a whole number or empty"),
-        ("state", "done", "line 2: state=done: allowed are waiting, measuring, training"),
+        ("state", "done", "line 2: state=done: allowed are waiting, measuring, queued"),
     ],
 )
 def test_a_garbled_cell_is_named_with_its_line(tmp_path, column, value, said):

@@ -114,7 +114,7 @@ class Batch:
         """Return the jobs whose tasks are at the job with the cluster's name `id`."""
         number, _, index = id.partition("_")
         places = self.claims.carried(int(index or 0))
-        ids = [f"{number}_{place}" for place in places] if index else [id]
+        ids = [f"{number}_{place}" if index else id for place in places]
         return [job for one in ids if (job := self.job(one, spec))]
 
     def is_done(self, job: Job) -> bool:
