@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from repghost.deploy.runtime import MnnNetwork
+from repghost.interrupt import Stop
 from repghost.latency.spec import LatencySpec
 from repghost.models.cost import count
 from repghost.models.paper import ENTRIES
@@ -65,7 +66,7 @@ def trained(name: str, folder: Path, dies_at: int | None = None) -> dict[str, to
     torch.manual_seed(1)
     model = build(ENTRIES[name].spec, dropout=0.2)
     training = Training(model, TwoBatches(dies_at), TWO_STEPS, 1, torch.device("cpu"))
-    return train(training, folder, name, lambda record: None).model.state_dict()
+    return train(training, folder, name, lambda record: None, Stop()).model.state_dict()
 
 
 @pytest.mark.parametrize("name", ENTRIES, scope="class")
