@@ -3,11 +3,15 @@
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from repghost.settings import Settings
 
 CONF = Path(__file__).resolve().parent / "conf"
 
@@ -19,15 +23,25 @@ def main(config: DictConfig) -> None:
     from repghost.settings import settings_from
 
     try:
-        _refuse_sweep(HydraConfig.get().sweeper)
-        sys.exit(run_one(settings_from(config)))
+        settings = settings_from(config)
+        _refuse_sweep(HydraConfig.get(), settings)
+        sys.exit(run_one(settings))
     except Exception as error:  # before Hydra adds its own lines
         complain(error)
 
 
-def _refuse_sweep(sweeper: DictConfig) -> None:
-    if sweeper.params or sweeper.variants:
+def _refuse_sweep(own: HydraConf, settings: "Settings") -> None:
+    """Refuse what only a sweep heeds, rather than pass over it."""
+    if own.sweeper.params or own.sweeper.variants:
         raise ValueError("this file of sweeps/ holds many variants: run it with -m")
+    asked = {
+        "plan": settings.plan,
+        "detach": settings.detach,
+        "n_trials": settings.n_trials,
+        "hydra/launcher": own.launcher.get("kind") != "local",
+    }
+    for name in (name for name, is_set in asked.items() if is_set):
+        raise ValueError(f"{name}: is for sweeps, also of one variant; add -m")
 
 
 def complain(error: Exception) -> NoReturn:

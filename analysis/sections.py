@@ -128,7 +128,7 @@ def _failures(found: Findings) -> Html:
     lines = [
         join((tag("b", state), " ", run, ": ", tag("code", reason))) for state, run, reason in words
     ]
-    heading = tag("h2", f"Failed or pruned: {len(words)}")
+    heading = tag("h2", f"Failed, pruned or stopped: {len(words)}")
     return tag("section", heading, items(lines), class_="bad long")
 
 

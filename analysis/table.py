@@ -16,7 +16,7 @@ from analysis.texts import MISSING
 
 COMFORTABLE_WIDTH = 100  # columns of text that a table takes at most, if it can
 NAME_WIDTH = 12  # a longer name may be folded
-STYLES = {"failed": "bold red", "pruned": "yellow"}
+STYLES = {"failed": "bold red", "pruned": "yellow", "stopped": "yellow"}
 
 
 def summary(results: Results, width: int = COMFORTABLE_WIDTH) -> list[RenderableType]:

@@ -20,6 +20,8 @@ from repghost.sweep.space.compose import Composer
 from repghost.sweep.space.points import Point, SamplerSpec, Space, Value
 from repghost.sweep.ticket import Ticket
 
+FEWEST_AHEAD = 4  # suggestions of a search that may be at work at a time; a tenth of many
+
 
 def sweep(
     points: Sequence[Point],
@@ -74,11 +76,15 @@ def _search(driver: Driver, space: Space, composer: Composer, sampler: SamplerSp
             refused.append(str(error))
             return None
 
+    # A sampler learns nothing from what has not ended: all at once would be a random search.
+    most = max(FEWEST_AHEAD, driver.base.n_trials // 10)
     n_trials, max_ms = driver.base.n_trials, driver.base.latency.max_ms
     suggested = Search(space.dimensions, point, sampler, n_trials=n_trials, max_ms=max_ms)
 
     def more(room: int) -> list[Ticket]:
-        return driver.enroll(suggested.more(room, driver.ledger.tickets()))
+        tickets = driver.ledger.tickets()
+        ahead = most - sum(not ticket.life.ended for ticket in tickets)
+        return driver.enroll(suggested.more(max(0, min(room, ahead)), tickets))
 
     known = [Point(ticket.swept, ticket.settings) for ticket in driver.ledger.tickets()]
     code = driver.drive(driver.enroll(known), more)
@@ -101,8 +107,8 @@ def opened(
         lock.acquire()
     except Held as held:
         raise ValueError(
-            f"study {study} is being driven by {held}; wait for it, or end it with"
-            f" `python -m repghost.sweep stop {study}`"
+            f"study {study} is being driven by {held}; wait for it, or end it and all its jobs"
+            f" with `python -m repghost.sweep stop {study}`"
         ) from None
     try:
         _note_provenance(folder, base, command, launcher)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from repghost.sweep.evaluator import Evaluator
 from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
@@ -152,7 +153,7 @@ class Scheduler:
             self.todo.pop(ticket, None)
         else:
             if ticket.life.state in AT_WORK:
-                self._ledger.move(ticket, WAITING)
+                self._ledger.move(ticket, WAITING, **self._lost_unseen(ticket, step, flight))
             self.todo[ticket] = step
         self.flights.pop(ticket, None)
         self._halting.pop(ticket, None)
@@ -161,6 +162,15 @@ class Scheduler:
         """Return the end of a variant whose code failed unseen, or in another study."""
         error = self._evaluator.error(ticket)
         return Outcome("failed", reason=error) if error else None
+
+    def _lost_unseen(self, ticket: Ticket, step: str, flight: Flight | None) -> dict[str, Any]:
+        """Return what to note of a job that ended without a result while no driver ran."""
+        ran = "running" if ticket.life.state == "preempted" else ticket.life.state
+        if flight or DOING[step] != ran:
+            return {}
+        progressed = self._evaluator.progress(ticket) > ticket.life.since
+        requeues = 0 if progressed else ticket.life.requeues + 1
+        return {"cause": f"{REQUEUED}its job ended unseen", "requeues": requeues}
 
     def _failed_or_again(self, ticket: Ticket, flight: Flight, sight: Sight) -> str | Outcome:
         """Tell a failure of the code from a job lost to the machine, which goes on."""

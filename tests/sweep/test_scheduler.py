@@ -426,3 +426,14 @@ def test_a_pass_with_thousands_that_wait_for_room_looks_at_few_of_them(tmp_path)
     case.world.is_at_work = lambda ticket: looks.append(ticket) or False
     case.run(seconds=1)
     assert len(looks) == 1, "the one that was started; nobody asks about those without a slot"
+
+
+def test_a_job_that_was_lost_while_no_driver_ran_is_counted(tmp_path):
+    case = bench(tmp_path, "a", train_s=9.0, measured={"a"})
+    case.run(seconds=2)
+    case.training.live.clear()
+    again = Bench(tmp_path, case.world, "a", case.training)
+    again.run()
+    (ticket,) = again.tickets
+    assert [life.cause for life in ticket.lives if life.cause] == ["requeued: its job ended unseen"]
+    assert ticket.losses == 1 and ticket.life.state == "finished"

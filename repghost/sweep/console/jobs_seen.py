@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from repghost.run import Run
 from repghost.sweep.console.folder import StudyFolder
 from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
 from repghost.sweep.jobs.launchers import SlurmSpec
@@ -10,6 +11,7 @@ from repghost.sweep.jobs.local import LocalJobs
 from repghost.sweep.scheduler import DOING
 from repghost.sweep.ticket import AT_WORK, Ticket
 
+UNTOLD = "its result is there; the next command puts it into the table"
 GONE = "its job has ended, nobody looked yet"
 
 
@@ -52,6 +54,8 @@ class JobsSeen:
             return noted
         if ticket.row not in self.jobs:
             lost = life.state in AT_WORK and not driven and not self.silent
+            if lost and Run(ticket.settings.outputs, ticket.key).result():
+                return Standing("finished", life.since, life.job, reason=UNTOLD)
             return Standing(life.state, life.since, life.job, reason=GONE) if lost else noted
         job, sight = self.jobs[ticket.row]
         state = _state(ticket, job, sight)

@@ -101,9 +101,9 @@ def _driver(status: Status) -> str:
         return status.holder
     none = f"none ({status.killed} was killed)" if status.killed else "none"
     if not status.done:
-        return f"{none}: `{status.command}` goes on"
+        return f"{none}; to go on: `{status.command}`"
     cancelled = any(row.state == "cancelled" for row in status.rows)
-    return f"{none}: `{status.command}` takes up what was cancelled" if cancelled else none
+    return f"{none}; to take up what was cancelled: `{status.command}`" if cancelled else none
 
 
 def _hours(status: Status) -> str:

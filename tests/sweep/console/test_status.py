@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from small_study import COMMAND, HERE, ScriptedSlurm, SmallStudy, command
+from small_study import COMMAND, EPOCHS, HERE, ScriptedSlurm, SmallStudy, command
 
 from repghost.lock import Lock
 from repghost.models.repghost_spec import RepGhostNetSpec
@@ -80,7 +80,7 @@ def test_a_living_driver_is_named_and_its_study_can_be_looked_at(tmp_path):
     assert f"process {os.getpid()} on" in printed(status)
     after = status_of(study.folder)
     assert (after.holder, after.killed) == (None, None)
-    assert f"driver  none: `{COMMAND}` goes on" in printed(after)
+    assert f"driver  none; to go on: `{COMMAND}`" in printed(after)
 
 
 def test_a_killed_driver_is_told_from_one_that_left(tmp_path):
@@ -97,7 +97,7 @@ def test_a_killed_driver_is_told_from_one_that_left(tmp_path):
     status = status_of(study.folder)
     assert status.holder is None
     assert f"none (process {driver.pid} on" in printed(status)
-    assert "was killed): `python launch.py" in printed(status)
+    assert "was killed); to go on: `python launch.py" in printed(status)
 
 
 def test_a_job_that_the_ledger_does_not_know_yet_counts(tmp_path):
@@ -108,6 +108,16 @@ def test_a_job_that_the_ledger_does_not_know_yet_counts(tmp_path):
         assert (row.state, row.job, row.since) == ("running", job.id, None)
     finally:
         study.jobs.cancel([job])
+
+
+def test_what_ended_well_after_submit_and_leave_counts_as_finished(tmp_path):
+    study = SmallStudy(tmp_path, "bn", "id")
+    study.trained("bn", EPOCHS)
+    for ticket in study.tickets.values():
+        study.ledger.move(ticket, "queued", job="20260101-000000-abcdef/0")
+    status = status_of(study.folder)
+    assert [row.state for row in status.rows] == ["finished", "queued"]
+    assert "its result is there" in printed(status)
 
 
 def test_a_job_that_is_gone_without_a_driver_is_said_to_be(tmp_path):

@@ -77,7 +77,7 @@ def test_a_second_stop_changes_nothing_and_says_so(tmp_path):
     (after,) = Ledger.read(study.path, "s", study.base).tickets()
     assert (after.number, after.lives) == (before.number, before.lives)
     assert "study s: there is nothing to be stopped" in said
-    assert f"`{COMMAND}` takes up what was cancelled" in command(tmp_path, "status", "s").stdout
+    assert f"to take up what was cancelled: `{COMMAND}`" in command(tmp_path, "status", "s").stdout
 
 
 def test_what_has_its_result_already_is_told_and_not_cancelled(tmp_path):
