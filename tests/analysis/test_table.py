@@ -80,7 +80,9 @@ def test_markup_in_data_is_shown_and_not_obeyed(tmp_path, width):
     assert "[red]x" in text
 
 
-@pytest.mark.parametrize("state", ["waiting", "measuring", "running", "failed", "pruned", "stopped"])
+@pytest.mark.parametrize(
+    "state", ["waiting", "measuring", "running", "failed", "pruned", "stopped"]
+)
 def test_a_study_without_a_finished_run_has_a_table(tmp_path, state):
     row = studies.failed("", **{"model.reparam": "bn"}) | {"state": state}
     text = printed(studies.write_study(tmp_path, [row], swept="model.reparam"))
