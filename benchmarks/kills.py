@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.adversary import job_processes
 from repghost.provenance import commit
 
 LAUNCH = Path(__file__).parents[1] / "launch.py"
@@ -84,7 +85,7 @@ def _kill(victim: str, driver: subprocess.Popen[bytes], folder: Path) -> None:
     if victim != "jobs":
         driver.kill()
         driver.wait()
-    for pid in _jobs(folder) if victim != "driver" else []:
+    for pid in job_processes(folder) if victim != "driver" else []:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -102,19 +103,6 @@ def _wait(driver: subprocess.Popen[bytes], seconds: float) -> None:
         driver.wait(seconds)
     except subprocess.TimeoutExpired:
         return
-
-
-def _jobs(folder: Path) -> list[int]:
-    """Return the pids of submitit's processes that were started in `folder`."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            is_job = b"submitit" in (entry / "cmdline").read_bytes()
-            if is_job and (entry / "cwd").readlink() == folder.resolve():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
 
 
 def _endings(folder: Path) -> dict[str, Ending]:
