@@ -239,6 +239,12 @@ def test_a_sweep_file_holds_its_network_s_keys_and_needs_m(tmp_path):
     assert said == "error: this file of sweeps/ holds many variants: run it with -m\n"
 
 
+@pytest.mark.parametrize("word", ["plan=true", "detach=true", "n_trials=3", "hydra/launcher=slurm"])
+def test_words_of_a_sweep_are_refused_without_m(tmp_path, word):
+    said = launch(tmp_path, word, code=2)
+    assert said == f"error: {word.split('=')[0]}: is for sweeps, also of one variant; add -m\n"
+
+
 def test_a_sweep_file_without_training_ends_with_latencies_alone(tmp_path):
     limits = ("latency.max_rounds=10", "latency.input_size=32", "tracking=none")
     output = launch(tmp_path, "-m", "+sweeps=table6", "recipe.epochs=0", *limits)
