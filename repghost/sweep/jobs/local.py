@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from repghost.lock import Lock
 from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.jobs.snapshot import environment
 from repghost.sweep.jobs.work import INTERRUPTED, STARTED, read_task, write_task
@@ -144,14 +145,4 @@ def _locked(path: Path) -> Iterator[int]:
 
 
 def _is_locked(path: Path) -> bool:
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    return Lock(path, lease=False).is_held()
