@@ -3,8 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
+from repghost.arguments import Parser
 from repghost.latency.profile_command import Asked, profile_command
 
 EXAMPLES = """\
@@ -19,13 +19,6 @@ classes), or device=NAME, or else the path of a .mnn file:
 The second network of --against takes the words of the first that are not about the model
 (latency.batch_size, latency.input_size, seed ...), then its own.
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the words in one line, with exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; `{self.prog} --help` shows the words\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

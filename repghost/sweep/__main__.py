@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from repghost.arguments import Parser
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -21,13 +23,6 @@ EXAMPLES = """\
   python -m repghost.sweep status table6 --watch 5   again every 5 s, until Ctrl-C
   python -m repghost.sweep stop table6               end its jobs; its -m command goes on from there
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the words in one line, with exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; `{self.prog} --help` shows the words\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
