@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from repghost.arguments import Parser
-from repghost.latency.profile_command import Asked, profile_command
+from repghost.arguments import Parser, complain
+from repghost.latency.profile_command import CONF, Asked, profile_command
 
 EXAMPLES = """\
 WORD is a setting as for launch.py (data=imagenet recipe=none stand before yours: 224 pixels, 1000
@@ -36,20 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\ninterrupted; nothing was written", file=sys.stderr)
         return 130
     except Exception as error:
-        return _complain(error, [*asked.words, *asked.against])
+        return complain(error, CONF, [*asked.words, *asked.against])
     return 0
-
-
-def _complain(error: Exception, words: Sequence[str]) -> int:
-    from repghost.complaint import complaint
-    from repghost.latency.profile_command import CONF
-
-    line = complaint(error, CONF, words)
-    if line is None:
-        raise error
-    said = line.replace("outputs=FOLDER", "--outputs FOLDER")  # which is no setting here
-    print(f"error: {said}", file=sys.stderr)
-    return 2
 
 
 def _parser() -> Parser:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from repghost.arguments import Parser
+from repghost.arguments import Parser, complain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _complain(error)
+        return complain(error, CONF)
 
 
 def _status(asked: argparse.Namespace) -> int:
@@ -112,17 +112,6 @@ def _interrupted(asked: argparse.Namespace) -> int:
         return 0  # how a watch is meant to end
     print("\ninterrupted; what was told to end does, run it again for the rest", file=sys.stderr)
     return 130
-
-
-def _complain(error: Exception) -> int:
-    from repghost.complaint import complaint
-
-    line = complaint(error, CONF, ())
-    if line is None:
-        raise error
-    said = line.replace("outputs=FOLDER", "--outputs FOLDER")  # which is no setting here
-    print(f"error: {said}", file=sys.stderr)
-    return 2
 
 
 def _parser() -> Parser:
