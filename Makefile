@@ -9,8 +9,8 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv || true
-	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[dev,browser,postgres]' \
-		|| $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser,postgres]'
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[lab,worker,dev,browser,postgres]' \
+		|| $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,worker,dev,browser,postgres]'
 	touch $@
 
 demo: setup

@@ -2,11 +2,14 @@
 
 import importlib.util
 import os
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+SCRIPT = Path(__file__).parent / "postgres.sh"
 UP = "bash tests/services/postgres.sh start"
 HOST, ROLE = "127.0.0.1", "repghost"
 PASSWORD = "only-for-tests"  # where PGPASSWORD is not set; as in postgres.sh
@@ -41,9 +44,10 @@ def new_database() -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     with connected() as connection:
         connection.execute(f"CREATE DATABASE {name}")
-        try:
-            yield f"postgresql+psycopg://{ROLE}@{HOST}:{port()}/{name}"
-        finally:
+    try:
+        yield f"postgresql+psycopg://{ROLE}@{HOST}:{port()}/{name}"
+    finally:
+        with connected() as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -58,3 +62,17 @@ def missing() -> str:
     except psycopg.OperationalError as error:
         return f"postgres is not up: run {UP} ({str(error).splitlines()[0]})"
     return ""
+
+
+def crash() -> None:
+    """Kill the server as a failure of its machine would: without warning, in the middle."""
+    _control("crash")
+
+
+def start() -> None:
+    """Start the server, which recovers first where it was killed."""
+    _control("start")
+
+
+def _control(verb: str) -> None:
+    subprocess.run(["bash", str(SCRIPT), verb], check=True, capture_output=True, timeout=120)

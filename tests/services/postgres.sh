@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real PostgreSQL on loopback for the tests, in a cluster of its own beside whatever runs here.
 # Installs Debian's postgresql where it is missing; needs no systemd. Safe to run again.
-#   bash tests/services/postgres.sh start | stop | status
+#   bash tests/services/postgres.sh start | stop | status | crash
 # The tests connect as the role `repghost` (it may create databases) to 127.0.0.1:5433.
 # From the environment: PGPASSWORD=only-for-tests, which the role gets at each start; PGPORT=5433.
 set -euo pipefail
@@ -66,12 +66,22 @@ stop() {
     fi
 }
 
+crash() { # kill -9 of every process: as if the power failed, but for the kernel's own buffers
+    local data
+    data=$(pg_conftool -s "$(version)" "$CLUSTER" show data_directory)
+    local main
+    main=$(head -n 1 "$data/postmaster.pid")
+    pkill -KILL -P "$main" || true
+    kill -KILL "$main"
+    while kill -0 "$main" 2>/dev/null; do sleep 0.05; done
+}
+
 status() {
     is_up || fail "does not answer on 127.0.0.1:$PORT: bash tests/services/postgres.sh start"
     echo "ready: $ROLE@127.0.0.1:$PORT"
 }
 
 case "${1:-start}" in
-    start | stop | status) "${1:-start}" ;;
-    *) fail "$1: allowed are start, stop, status" ;;
+    start | stop | status | crash) "${1:-start}" ;;
+    *) fail "$1: allowed are start, stop, status, crash" ;;
 esac
