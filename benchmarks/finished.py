@@ -6,12 +6,11 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from repghost.latency.device import open_device
-from repghost.latency.measure import identity_of
 from repghost.latency.record import Identity, Measurement
 from repghost.latency.store import Store
 from repghost.run import Run
 from repghost.settings import settings_from
+from repghost.timing import Timings
 
 CONF = Path(__file__).parents[1] / "conf"
 GRAPHS = 10  # different deployed networks among them
@@ -26,9 +25,10 @@ def make_finished(place: Path, count: int) -> list[str]:
         base = settings_from(compose("config", ["tracking=none"]))
     outputs = place / "outputs"
     outputs.mkdir()
-    store, device = Store(f"sqlite:///{outputs}/latency.db"), open_device("local")
+    store = Store(f"sqlite:///{outputs}/latency.db")
+    timings = Timings(store)
     for graph in range(GRAPHS):
-        identity = identity_of(f"{graph:016x}", base.latency, device)
+        identity = timings.identity(base, f"{graph:016x}", "local")
         store.add(_measurement(identity, 1.0 + graph))
     for seed in range(count):
         variant = replace(base, seed=seed).variant
@@ -49,17 +49,19 @@ def _measurement(identity: Identity, latency_ms: float) -> Measurement:
         latency_ms=latency_ms,
         latency_low=0.99 * latency_ms,
         latency_high=1.01 * latency_ms,
-        latency_ratio=1.0,
-        ratio_low=0.99,
-        ratio_high=1.01,
-        reference="reference",
+        latency_ratio=latency_ms,
+        ratio_low=0.99 * latency_ms,
+        ratio_high=1.01 * latency_ms,
         reference_ms=1.0,
         samples_ms=(latency_ms,) * 100,
         reference_samples_ms=(1.0,) * 100,
         runs_per_sample=1,
+        samples_per_round=1,
         settled=True,
         ended="made up",
+        flags=(),
         device_state={},
+        session="made up",
         measured_at="2026-01-01T00:00:00+00:00",
         host="made up",
     )

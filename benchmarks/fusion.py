@@ -108,8 +108,9 @@ def _compared(name: str, size: int, rounds: int, folder: Path) -> Row:
 
     from repghost.deploy.certificate import spread_statistics
     from repghost.deploy.fuse import fuse
-    from repghost.latency.local import LocalDevice
-    from repghost.latency.protocol import paired
+    from repghost.latency.devices.local import LocalDevice
+    from repghost.latency.record import Budget
+    from repghost.latency.session import paired
 
     torch.manual_seed(0)
     image = (3, size, size)
@@ -118,11 +119,11 @@ def _compared(name: str, size: int, rounds: int, folder: Path) -> Row:
     theirs = reparameterize_model(model).eval()
     timms = _deployed(theirs, size, folder / "timms.mnn", simplified=False)
     with LocalDevice() as device:
-        found = paired(
-            lambda: device.load(ours.mnn), lambda: device.load(timms.mnn), PRECISION, rounds, 0
-        )
+        pair = (lambda: device.load(ours.mnn), lambda: device.load(timms.mnn))
+        found = paired(*pair, Budget(PRECISION, rounds), seed=0)
     assert found.ratio is not None
-    return Row(name, ours, timms, found.ratio, len(found.samples_ms))
+    taken = len(found.samples_ms) // found.samples_per_round
+    return Row(name, ours, timms, found.ratio, taken)
 
 
 def _deployed(network: "nn.Module", size: int, mnn: Path, simplified: bool) -> Graph:
@@ -159,7 +160,7 @@ def _table(rows: Sequence[Row], size: int) -> Table:
 
 
 def _device_profile() -> str:
-    from repghost.latency.local import LocalDevice
+    from repghost.latency.devices.local import LocalDevice
 
     return LocalDevice().profile
 

@@ -1,61 +1,84 @@
 """`launch.py` without -m: one variant in this process, with its progress as plain lines."""
 
+import time
+
 from rich.console import Console
 
+from repghost.latency.record import Measurement
 from repghost.latency.store import Store
 from repghost.run import Run
 from repghost.settings import Settings
-from repghost.trial import Say, ends_as, latency_of, reason_of, run_stage, share_cores, threads_for
+from repghost.steps import End, next_step
+from repghost.sweep.console.workers import WorkerWatch
+from repghost.timing import Timings
+from repghost.trial import Say, reason_of, run_stage, share_cores, threads_for
+
+POLL_S = 2.0  # between two looks for a latency that a worker is to bring
 
 
 def run_one(settings: Settings) -> int:
     """Measure and train one variant, or go on with it; return the exit code."""
     console = Console(highlight=False)
     run = Run(settings.outputs, settings.variant.key)
-    store = Store(settings.storage.url)
+    timings = Timings(Store(settings.storage.url))
     share_cores()
-    threads = threads_for(settings.parallel)
     console.print(f"run {run.key} in {run.folder}", soft_wrap=True)
 
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
     try:
-        if latency_of(settings, run, store) is None:
-            run_stage(settings, "measure", threads, say)
-        if _goes_on(settings, run, store, say):
-            run_stage(settings, "train", threads, say)
-            _say_result(run, say)
+        end = _to_the_end(settings, run, timings, say)
+        _say_end(end, settings, run, say)
         for remark in run.remarks():
             say(remark)
     except Exception as error:
         trace = f"\ntraceback: {run.folder / 'error.txt'}" if run.error() else ""
         say(f"failed: {reason_of(error)}{trace}")
         return 1
-    return 0
+    return int(end.state == "failed")
 
 
-def _goes_on(settings: Settings, run: Run, store: Store, say: Say) -> bool:
-    """Say the latency; return whether there is a training to come."""
-    latency = latency_of(settings, run, store)
-    assert latency is not None
-    say(
-        f"latency {latency.latency_ms:.3f} ms"
-        f" [{latency.latency_low:.3f}, {latency.latency_high:.3f}]"
-        f" on {latency.identity.device} ({latency.identity.protocol}, n={latency.n})"
-    )
-    state = ends_as(settings, latency.latency_ms, latency.latency_ratio)
-    if state == "pruned":
-        excess = settings.latency.excess(latency.latency_ms, latency.latency_ratio)
-        say(f"{excess}: not trained")
-    elif state == "measured":
+def _to_the_end(settings: Settings, run: Run, timings: Timings, say: Say) -> End:
+    """Run one stage after another; wait where a worker is to bring the latency."""
+    watch = WorkerWatch(timings.workers, [settings], settings.storage.url)
+    if settings.retry == "failed":
+        timings.forgive(settings, run)
+    threads, said = threads_for(settings.parallel), False
+    while not isinstance(step := next_step(settings, run, timings), End):
+        for notice in watch.notices():
+            say(notice)
+        if step == "await":
+            time.sleep(POLL_S)
+            continue
+        if step == "train":
+            _say_latency(timings.latency(settings, run), say)
+            said = True
+        run_stage(settings, step, threads, say)
+    if not said:
+        _say_latency(step.latency, say)
+    return step
+
+
+def _say_latency(latency: Measurement | None, say: Say) -> None:
+    if latency:
+        say(
+            f"latency {latency.latency_ms:.3f} ms"
+            f" [{latency.latency_low:.3f}, {latency.latency_high:.3f}]"
+            f" on {latency.identity.device} ({latency.identity.protocol}, n={latency.n})"
+        )
+
+
+def _say_end(end: End, settings: Settings, run: Run, say: Say) -> None:
+    if end.state == "pruned":
+        say(f"{end.reason}: not trained")
+    elif end.state == "measured":
         say(f"recipe.epochs=0: nothing to train; evidence: {run.folder / 'certificate.json'}")
-    return state is None
-
-
-def _say_result(run: Run, say: Say) -> None:
-    result = run.result()
-    assert result is not None
-    scores = f"top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %"
-    say(f"{scores}  after {result['epochs']} epochs, {result['seconds']:.1f} s of training")
-    say(f"result: {run.folder / 'result.json'}")
+    elif end.state == "failed":
+        say(f"failed: {end.reason}")
+    else:
+        result = run.result()
+        assert result is not None
+        scores = f"top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %"
+        say(f"{scores}  after {result['epochs']} epochs, {result['seconds']:.1f} s of training")
+        say(f"result: {run.folder / 'result.json'}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repghost.models.paper import ENTRIES
 from repghost.models.registry import build
-from repghost.models.repghost_spec import RepGhostNetSpec
-from repghost.settings import Settings
+from repghost.settings import MNN_FILE, Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from repghost.models.cost import Cost
 
 CERTIFIED_INPUTS = 16  # random ones
+TRACED = ".pt"  # of a network as TorchScript, which a GPU runs
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,10 @@ class Prepared:
     not_folded: list[str]
 
 
-def prepare(settings: Settings, mnn: Path) -> Prepared:
+def prepare(settings: Settings, mnn: Path, *, traced_too: bool = False) -> Prepared:
     """Build, fuse, export to `mnn` (and ONNX beside it) and certify at the timed shape.
+
+    `traced_too` writes it for a GPU as well, beside them.
 
     The weights are those of the seed, the BatchNorm statistics spread as after a training. The
     certificate may be negative: `certificate.require()` raises then.
@@ -45,6 +48,7 @@ def prepare(settings: Settings, mnn: Path) -> Prepared:
     from repghost.deploy.export import export
     from repghost.deploy.fingerprint import fingerprint
     from repghost.deploy.fuse import fuse, not_folded
+    from repghost.deploy.traced import write_traced
     from repghost.models.cost import count
 
     shape = settings.timed_shape
@@ -52,6 +56,8 @@ def prepare(settings: Settings, mnn: Path) -> Prepared:
     model = spread_statistics(build_network(settings).eval(), settings.seed, image)
     fused = fuse(model, image)
     export(fused, shape, onnx, mnn)
+    if traced_too:
+        write_traced(fused, shape, mnn.with_suffix(TRACED))
     generator = torch.Generator().manual_seed(settings.seed)
     inputs = torch.randn(CERTIFIED_INPUTS, *image, generator=generator)
     return Prepared(
@@ -80,20 +86,30 @@ def build_network(settings: Settings) -> nn.Module:
     return network
 
 
-def reference_network(settings: Settings) -> Path:
+def reference_network(settings: Settings, suffix: str = MNN_FILE) -> Path:
     """Return the network that latencies are paired with, exported once at the timed shape.
 
-    RepGhostNet 0.5x, the anchor of the paper's ratios: at 32 pixels, where weights are most of the
-    traffic, its ratio to 0.58x moved by 1 % between repeats, that of 1.0x to 0.5x by 30 %.
+    Raises:
+        ValueError: it is a `.mnn` file of the user's, and a GPU needs it in another form.
     """
+    if settings.latency.reference.endswith(MNN_FILE):
+        if suffix != MNN_FILE:
+            raise ValueError(
+                f"latency.reference={settings.latency.reference}: cuda runs no {MNN_FILE} file;"
+                " name a network of the paper's tables"
+            )
+        return Path(settings.latency.reference)
     from repghost.deploy.export import export
     from repghost.deploy.fuse import fuse
+    from repghost.deploy.traced import write_traced
 
     shape, classes = settings.timed_shape, settings.model.num_classes
-    name = f"repghostnet-0.5x-{'x'.join(map(str, shape))}-{classes}.mnn"
-    mnn = Path(settings.outputs) / "reference" / name
-    if not mnn.exists():
-        spec = RepGhostNetSpec(width=0.5, in_chs=shape[1], num_classes=classes)
-        fused = fuse(build(spec).eval(), shape[1:])
-        export(fused, shape, mnn.with_suffix(".onnx"), mnn)
-    return mnn
+    path = Path(settings.outputs) / "reference" / f"{settings.reference}{suffix}"
+    if not path.exists():
+        spec = replace(ENTRIES[settings.latency.reference].spec, in_chs=shape[1])
+        fused = fuse(build(replace(spec, num_classes=classes)).eval(), shape[1:])
+        if suffix == TRACED:
+            write_traced(fused, shape, path)
+        else:
+            export(fused, shape, path.with_suffix(".onnx"), path)
+    return path

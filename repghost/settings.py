@@ -1,7 +1,7 @@
 """From Hydra's config to typed, checked settings; no `DictConfig` goes further than this."""
 
+import difflib
 import hashlib
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +9,8 @@ from typing import TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from repghost.latency.spec import LatencySpec
+from repghost.latency.spec import LatencySpec, StorageSpec
+from repghost.models.paper import ENTRIES
 from repghost.models.registry import spec_class
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.models.spec import ModelSpec
@@ -21,23 +22,9 @@ from repghost.variant import Variant
 T = TypeVar("T")
 HYDRAS_KEYS = ("hydra",)  # in the composed config, but Hydra's
 DIGEST_DIGITS = 16
+MNN_FILE = ".mnn"
 VARIANT_GROUPS = ("model", "data", "recipe")
 RETRIES = ("none", "failed")
-URL_PASSWORD = re.compile(r"://[^:/]*:[^@]+@|[?&](ssl)?passw(or)?d=", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class StorageSpec:
-    """Where measurements of latency are kept: an SQLAlchemy URL, without a password in it."""
-
-    url: str = "sqlite:///outputs/latency.db"
-
-    def __post_init__(self) -> None:
-        if URL_PASSWORD.search(self.url):  # it would end up in every run's config.yaml
-            raise ValueError(
-                "storage.url: holds a password; take it out and put it into the environment as"
-                " PGPASSWORD, or into ~/.pgpass"
-            )
 
 
 @dataclass(frozen=True)
@@ -81,6 +68,16 @@ class Settings:
         size = self.latency.input_size or self.data.input_size
         return self.latency.batch_size, self.model.in_chs, size, size
 
+    @property
+    def reference(self) -> str:
+        """The network that latencies are paired with, shape included; "" under `paper`."""
+        if self.latency.protocol != "paired":
+            return ""
+        shape, name = "x".join(map(str, self.timed_shape)), self.latency.reference
+        if name.endswith(MNN_FILE):
+            return f"{Path(name).stem}-{_digest(Path(name))}"
+        return f"{name}-{shape}-{self.model.num_classes}"
+
 
 def settings_from(config: DictConfig) -> Settings:
     """Return the typed settings of one composed config.
@@ -99,7 +96,24 @@ def settings_from(config: DictConfig) -> Settings:
     settings = replace(_one(Settings, around, ""), model=model, data=data, recipe=recipe)
     for size in {settings.timed_shape[-1], *([data.input_size] if recipe.trains else [])}:
         model.check_input(size)
+    _check_reference(settings)
     return settings
+
+
+def _check_reference(settings: Settings) -> None:
+    """Refuse a reference network that is not there, or cannot take the timed input."""
+    name = settings.latency.reference
+    if name.endswith(MNN_FILE):
+        if not Path(name).is_file():
+            raise ValueError(f"latency.reference={name}: no such file")
+    elif name not in ENTRIES:
+        near = difflib.get_close_matches(name, ENTRIES, n=3, cutoff=0.0)
+        raise ValueError(
+            f"latency.reference={name}: must be a {MNN_FILE} file or a network of the paper's"
+            f" tables, such as {', '.join(near)}"
+        )
+    elif settings.latency.protocol == "paired":
+        ENTRIES[name].spec.check_input(settings.timed_shape[-1])
 
 
 def _with_digest(model: ModelSpec) -> ModelSpec:
@@ -109,9 +123,12 @@ def _with_digest(model: ModelSpec) -> ModelSpec:
     path = Path(model.weights)
     if not path.is_file():
         raise ValueError(f"model.weights={model.weights}: no such file")
+    return replace(model, weights=str(path.resolve()), weights_digest=_digest(path))
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_DIGITS]
-    return replace(model, weights=str(path.resolve()), weights_digest=digest)
+        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_DIGITS]
 
 
 def _one(kind: type[T], config: DictConfig, group: str) -> T:

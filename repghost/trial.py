@@ -1,8 +1,9 @@
 """One variant from start to score: the road through models, deploy, latency and training.
 
-Two stages, each a job of its own and each safe to start again: `measure` builds, fuses, certifies,
-exports and times the untrained network; `train` trains, scores, certifies and exports the trained
-one. Everything heavy is imported when a stage runs, so that planning imports no torch.
+Three stages, each a job of its own and each safe to start again: `prepare` builds, fuses, certifies
+and exports the untrained network and asks for its latency on every device; `measure` measures what
+this machine's own devices are asked for; `train` trains, scores, certifies and exports the trained
+network. Everything heavy is imported when a stage runs, so that planning imports no torch.
 """
 
 import errno
@@ -14,21 +15,26 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from repghost.interrupt import Interrupted, Stop
-from repghost.latency.device import open_device
-from repghost.latency.measure import identity_of, measure
+from repghost.latency.bench import patiently
+from repghost.latency.devices.contract import DeviceError
+from repghost.latency.devices.opening import open_device
+from repghost.latency.devices.spec import CUDA, HERE
+from repghost.latency.here import serve_until_done
 from repghost.latency.profile import Subject, profile, write_profiles
-from repghost.latency.record import Identity, Measurement
-from repghost.latency.store import Store, StoreError
+from repghost.latency.queue.database import StoreError
+from repghost.latency.store import Store
 from repghost.lock import Held
 from repghost.preparation import build_network, prepare, reference_network
 from repghost.provenance import commit, versions
 from repghost.run import Run
 from repghost.settings import Settings
+from repghost.timing import Timings, device_here
 from repghost.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -36,8 +42,9 @@ if TYPE_CHECKING:
 
     from repghost.training.engine import Trained
 
-Stage = Literal["measure", "train"]
+Stage = Literal["prepare", "measure", "train"]
 Say = Callable[[str], None]
+PROFILED = "local"  # the device whose operators can be timed
 CERTIFIED_IMAGES = 64  # validation images, after training
 ALMOST_NOTHING = 1 << 20  # bytes; with less free space a failed write is no surprise
 MACHINES_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
@@ -66,8 +73,10 @@ def run_stage(
         run.forgive()
         run.tidy()
         run.write_config(settings.variant)
-        if stage == "measure":
-            _measure(settings, run, threads, say)
+        if stage == "prepare":
+            _prepare(settings, run, threads, say)
+        elif stage == "measure":
+            _measure(settings, run, say, stop or Stop())
         else:
             _train(settings, run, threads, say, stop or Stop())
     except Interrupted:
@@ -102,7 +111,8 @@ def reason_of(error: Exception) -> str:
         return f"the disk is full ({error.filename or error.strerror})"
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return f"out of memory ({error}); a smaller recipe.batch_size, or a larger machine"
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    plain = isinstance(error, ValueError | DeviceError)
+    return str(error) if plain else f"{type(error).__name__}: {error}"
 
 
 def share_cores() -> None:
@@ -125,26 +135,9 @@ def cores_of_job() -> int:
     return int(given) if given else threads_for(1)
 
 
-class Latencies(Protocol):
-    """Where a latency is looked up: the database, or what was read of it."""
-
-    def find(self, identity: Identity) -> Measurement | None: ...
-
-
-def latency_of(settings: Settings, run: Run, store: Latencies) -> Measurement | None:
-    """Return the stored latency of a variant's deployed network on the first device, if known."""
-    deployed = run.deployed(settings.timed_shape)
-    if deployed is None:
-        return None
-    device = open_device(settings.latency.devices[0])
-    if settings.latency.profile and not profile_path(settings, deployed["fingerprint"]).exists():
-        return None
-    return store.find(identity_of(deployed["fingerprint"], settings.latency, device))
-
-
-def profile_path(settings: Settings, fingerprint: str) -> Path:
-    """Return where the operator profile of a deployed graph on the first device is kept."""
-    device = open_device(settings.latency.devices[0])
+def profile_path(settings: Settings, fingerprint: str, timings: Timings) -> Path:
+    """Return where the operator profile of a deployed graph on this machine is kept."""
+    device = timings.device(settings, PROFILED)
     place = re.sub(r"[^a-z0-9.]+", "-", f"{device.profile} mnn-{device.mnn_version}".lower())
     return Path(settings.outputs) / "profiles" / f"{fingerprint}-{place.strip('-')}.json"
 
@@ -158,41 +151,47 @@ def ends_as(
     return None if settings.recipe.trains else "measured"
 
 
-def _measure(settings: Settings, run: Run, threads: int, say: Say) -> None:
-    """Certify the untrained network, and time it on each device that does not know it yet."""
+def _prepare(settings: Settings, run: Run, threads: int, say: Say) -> None:
+    """Certify the untrained network, and ask for its latency where that is not known."""
     import torch
 
     torch.set_num_threads(threads)
-    store = Store(settings.storage.url)
+    timings = Timings(Store(settings.storage.url))
     # In a folder of its own: `model.mnn` is the trained network, which may be there already.
     with TemporaryDirectory(dir=run.folder, prefix=".untrained-") as untrained:
         mnn = Path(untrained) / "model.mnn"
         fingerprint = _certified(settings, run, mnn)
-        for name in settings.latency.devices:
-            device = open_device(name)
-            if store.find(identity_of(fingerprint, settings.latency, device)):
-                continue
-            reference = reference_network(settings)
-            found = measure(mnn, reference, fingerprint, settings.latency, device)
-            store.add(found)
-            say(f"{found.latency_ms:.3f} ms on {name} ({found.ended})")
+        request = partial(timings.request, settings, fingerprint, mnn)
+        patiently(request, say, time.sleep)
         if settings.latency.profile:
-            _profile(settings, mnn, fingerprint, say)
-    latency = latency_of(settings, run, store)
+            _profile(settings, mnn, profile_path(settings, fingerprint, timings), say)
+
+
+def _measure(settings: Settings, run: Run, say: Say, stop: Stop) -> None:
+    """Measure what this machine is asked for: this variant, and others that wait with it."""
+    store = Store(settings.storage.url)
+    timings = Timings(store)
+    deployed = run.deployed(settings.timed_shape)
+    assert deployed is not None
+    with TemporaryDirectory(prefix="repghost-latency-") as folder:
+        for name in (name for name in settings.latency.devices if name in HERE):
+            identity = timings.identity(settings, deployed["fingerprint"], name)
+            device = open_device(device_here(settings, name), say)
+            serve_until_done(identity, store, device, Path(folder), say=say, check=stop.obey)
+    latency = timings.latency(settings, run)
     state = latency and ends_as(settings, latency.latency_ms, latency.latency_ratio)
     if latency and state:
         with _tracker(settings, run, say) as tracker:  # it goes no further: log it here
             tracker.summarise({"state": state, "latency_ms": latency.latency_ms})
 
 
-def _profile(settings: Settings, mnn: Path, fingerprint: str, say: Say) -> None:
-    """Time the operators on the first device, in rounds with those of another network."""
-    path = profile_path(settings, fingerprint)
+def _profile(settings: Settings, mnn: Path, path: Path, say: Say) -> None:
+    """Time the operators on this machine, in rounds with those of another network."""
     if path.exists():
         return
     other = _counterpart(settings, mnn.parent / "counterpart.mnn")
-    subjects = [Subject(settings.model.describe(), mnn, fingerprint), other]
-    device = open_device(settings.latency.devices[0])
+    subjects = [Subject(settings.model.describe(), mnn, path.name.partition("-")[0]), other]
+    device = open_device(settings.latency.local)
     profiles = profile(subjects, device, max_seconds=settings.latency.max_seconds)
     write_profiles(path, profiles)
     say(f"operators of {settings.model.describe()} in {path} ({profiles[0].rounds} rounds)")
@@ -214,7 +213,7 @@ def _counterpart(settings: Settings, mnn: Path) -> Subject:
 
 def _certified(settings: Settings, run: Run, mnn: Path) -> str:
     """Export the untrained network to `mnn`, note the evidence and return the fingerprint."""
-    found = prepare(settings, mnn)
+    found = prepare(settings, mnn, traced_too=CUDA in settings.latency.devices)
     evidence = {"network": settings.model.describe(), "not_folded": found.not_folded}
     run.add_evidence(**evidence, untrained=found.certificate.as_dict())
     found.certificate.require()
@@ -250,7 +249,7 @@ def _train(settings: Settings, run: Run, threads: int, say: Say, stop: Stop) -> 
         _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
         result = _result(settings, run, trained, training.seconds)
         run.finish(result | {"threads": threads, "train_device": device.type})
-        latency = latency_of(settings, run, Store(settings.storage.url))
+        latency = Timings(Store(settings.storage.url)).latency(settings, run)
         tracker.summarise(result | {"latency_ms": latency.latency_ms if latency else None})
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from repghost.settings import StorageSpec
+from repghost.latency.spec import StorageSpec
 
 
 @pytest.mark.parametrize(

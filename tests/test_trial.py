@@ -1,4 +1,4 @@
-"""One variant's two stages in this process, on a network a tenth as wide."""
+"""One variant's three stages in this process, on a network a tenth as wide."""
 
 import json
 from dataclasses import replace
@@ -11,11 +11,14 @@ import repghost.deploy.fuse
 from repghost import trial
 from repghost.deploy.runtime import MnnNetwork
 from repghost.latency.profile import read_profiles
-from repghost.latency.spec import LatencySpec
+from repghost.latency.spec import LatencySpec, StorageSpec
+from repghost.latency.store import Store
 from repghost.models.repghost_spec import GhostNetSpec, RepGhostNetSpec
 from repghost.preparation import build_network
 from repghost.run import Run
-from repghost.settings import Settings, StorageSpec
+from repghost.settings import Settings
+from repghost.steps import next_step
+from repghost.timing import Timings
 from repghost.tracking import TrackingSpec
 from repghost.training.spec import RecipeSpec
 
@@ -28,7 +31,7 @@ def settings(folder: Path, **model: object) -> Settings:
         model=spec,
         recipe=RECIPE,
         outputs=str(folder),
-        latency=LatencySpec(max_rounds=30),
+        latency=LatencySpec(max_rounds=30, wait_s=0.1),
         tracking=TrackingSpec(kind="none"),
         storage=StorageSpec(f"sqlite:///{folder}/latency.db"),
     )
@@ -38,13 +41,22 @@ def run_of(chosen: Settings) -> Run:
     return Run(chosen.outputs, chosen.variant.key)
 
 
+def time_it(chosen: Settings, say=lambda line: None) -> None:
+    for stage in ("prepare", "measure"):
+        trial.run_stage(chosen, stage, 1, say=say)
+
+
+def latency_of(chosen: Settings):
+    return Timings(Store(chosen.storage.url)).latency(chosen, run_of(chosen))
+
+
 def certificate(chosen: Settings) -> dict:
     return json.loads((run_of(chosen).folder / "certificate.json").read_text())
 
 
 def test_a_variant_leaves_a_scored_certified_network_that_mnn_runs(tmp_path):
     chosen = settings(tmp_path)
-    for stage in ("measure", "train"):
+    for stage in ("prepare", "measure", "train"):
         trial.run_stage(chosen, stage, 1, say=lambda line: None)
     run = run_of(chosen)
     result, evidence = run.result(), certificate(chosen)
@@ -65,15 +77,24 @@ def test_a_variant_leaves_a_scored_certified_network_that_mnn_runs(tmp_path):
     }
 
 
-def test_variants_that_deploy_to_one_graph_are_timed_once(tmp_path, monkeypatch):
-    timed = []
-    real = trial.measure
-    monkeypatch.setattr(trial, "measure", lambda *words: timed.append(words) or real(*words))
+def test_variants_that_deploy_to_one_graph_are_timed_once(tmp_path):
+    said = []
     for branch in ("bn", "id", "dconv+bn"):
-        trial.run_stage(settings(tmp_path, reparam=branch), "measure", 1, say=lambda line: None)
+        time_it(settings(tmp_path, reparam=branch), said.append)
+    timed = [line for line in said if "times repghostnet" in line]
     assert len(timed) == 1
-    trial.run_stage(settings(tmp_path, relu="both"), "measure", 1, say=lambda line: None)
-    assert len(timed) == 2
+    time_it(settings(tmp_path, relu="both"), said.append)
+    assert len([line for line in said if "times repghostnet" in line]) == 2
+
+
+def test_variants_that_wait_together_are_timed_in_one_session(tmp_path):
+    both = [settings(tmp_path), settings(tmp_path, width=0.2)]
+    for chosen in both:
+        trial.run_stage(chosen, "prepare", 1, say=lambda line: None)
+    trial.run_stage(both[0], "measure", 1, say=lambda line: None)
+    first, second = map(latency_of, both)
+    assert first.session == second.session
+    assert first.latency_ms < second.latency_ms
 
 
 def test_an_input_size_of_its_own_is_measured_beside_the_data_size(tmp_path):
@@ -81,7 +102,7 @@ def test_an_input_size_of_its_own_is_measured_beside_the_data_size(tmp_path):
     large = replace(small, latency=replace(small.latency, input_size=64))
     assert small.variant.key == large.variant.key
     for chosen in (small, large):
-        trial.run_stage(chosen, "measure", 1, say=lambda line: None)
+        time_it(chosen)
     deployed = certificate(small)["deployed"]
     assert set(deployed) == {"1x3x32x32", "1x3x64x64"}
     near, far = deployed["1x3x32x32"], deployed["1x3x64x64"]
@@ -89,11 +110,11 @@ def test_an_input_size_of_its_own_is_measured_beside_the_data_size(tmp_path):
     assert far["macs"] > 2 * near["macs"]
 
 
-@pytest.mark.parametrize("stage", ["measure", "train"])
+@pytest.mark.parametrize("stage", ["prepare", "train"])
 def test_a_fusion_that_is_wrong_fails_the_run_with_the_number(tmp_path, monkeypatch, stage):
     chosen = settings(tmp_path)
     if stage == "train":
-        trial.run_stage(chosen, "measure", 1, say=lambda line: None)
+        time_it(chosen)
     real = repghost.deploy.fuse.fuse
 
     def forgetful(model, image):
@@ -109,7 +130,7 @@ def test_a_fusion_that_is_wrong_fails_the_run_with_the_number(tmp_path, monkeypa
     assert "relative error" in run.error()
     assert "tolerance is 0.0001" in run.error()
     assert run.result() is None
-    if stage == "measure":
+    if stage == "prepare":
         assert run.deployed((1, 3, 32, 32)) is None, "what is not certified is not deployed"
 
 
@@ -135,11 +156,11 @@ def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
 
 def test_measuring_a_trained_variant_anew_leaves_its_trained_network(tmp_path):
     chosen = settings(tmp_path)
-    for stage in ("measure", "train"):
+    for stage in ("prepare", "measure", "train"):
         trial.run_stage(chosen, stage, 1, say=lambda line: None)
     trained = run_of(chosen).mnn.read_bytes()
     paper = replace(chosen, latency=replace(chosen.latency, protocol="paper"))
-    trial.run_stage(paper, "measure", 1, say=lambda line: None)
+    time_it(paper)
     assert run_of(chosen).mnn.read_bytes() == trained
 
 
@@ -154,17 +175,17 @@ def test_a_run_that_fails_is_tracked_too(tmp_path):
 def test_a_variant_over_the_latency_budget_is_tracked_too(tmp_path):
     slow = replace(settings(tmp_path), tracking=TrackingSpec(kind="wandb"))
     within = replace(slow, latency=replace(slow.latency, max_ms=1e6))
-    trial.run_stage(within, "measure", 1, say=lambda line: None)
+    time_it(within)
     assert not list(run_of(slow).folder.glob("wandb/**/*.wandb"))
     over = replace(slow, latency=replace(slow.latency, max_ms=1e-6))
-    trial.run_stage(over, "measure", 1, say=lambda line: None)
+    time_it(over)
     assert list(run_of(slow).folder.glob("wandb/**/*.wandb"))
 
 
 def test_a_recipe_of_no_epochs_ends_with_the_latency(tmp_path):
     chosen = replace(settings(tmp_path), recipe=RecipeSpec(epochs=0))
     chosen = replace(chosen, tracking=TrackingSpec(kind="wandb"))
-    trial.run_stage(chosen, "measure", 1, say=lambda line: None)
+    time_it(chosen)
     assert trial.ends_as(chosen, latency_ms=1.0, ratio=None) == "measured"
     over = replace(chosen, latency=replace(chosen.latency, max_ms=0.5))
     assert trial.ends_as(over, latency_ms=1.0, ratio=None) == "pruned"
@@ -174,21 +195,22 @@ def test_a_recipe_of_no_epochs_ends_with_the_latency(tmp_path):
 
 def test_a_profile_asked_for_is_taken_once_beside_the_reference(tmp_path):
     chosen = replace(settings(tmp_path), recipe=RecipeSpec(epochs=0))
-    trial.run_stage(chosen, "measure", 1, say=lambda line: None)
-    store = trial.Store(chosen.storage.url)
-    assert trial.latency_of(chosen, run_of(chosen), store)
+    time_it(chosen)
+    assert latency_of(chosen)
     limits = replace(chosen.latency, profile=True, max_seconds=0.1)
     profiled = replace(chosen, latency=limits)
-    assert trial.latency_of(profiled, run_of(profiled), store) is None, "the profile is missing"
-    trial.run_stage(profiled, "measure", 1, say=lambda line: None)
-    found = trial.latency_of(profiled, run_of(profiled), store)
-    path = trial.profile_path(profiled, found.identity.fingerprint)
+    timings = Timings(Store(chosen.storage.url))
+    assert next_step(profiled, run_of(profiled), timings) == "prepare", "the profile is missing"
+    time_it(profiled)
+    assert next_step(profiled, run_of(profiled), timings).state == "measured"
+    found = latency_of(profiled)
+    path = trial.profile_path(profiled, found.identity.fingerprint, timings)
     model, reference = read_profiles(path)
     assert model.fingerprint == found.identity.fingerprint
     assert model.rounds == reference.rounds == 10
     assert reference.network.startswith("repghostnet-0.5x")
     before = path.stat().st_mtime_ns
-    trial.run_stage(profiled, "measure", 1, say=lambda line: None)
+    time_it(profiled)
     assert path.stat().st_mtime_ns == before
 
 
@@ -197,10 +219,10 @@ def test_adds_are_profiled_beside_the_concatenations_that_they_replace(tmp_path)
     chosen = replace(settings(tmp_path), model=spec, recipe=RecipeSpec(epochs=0))
     limits = replace(chosen.latency, profile=True, max_seconds=0.1)
     profiled = replace(chosen, latency=limits)
-    trial.run_stage(profiled, "measure", 1, say=lambda line: None)
-    store = trial.Store(chosen.storage.url)
-    found = trial.latency_of(profiled, run_of(profiled), store)
-    add, concat = read_profiles(trial.profile_path(profiled, found.identity.fingerprint))
+    time_it(profiled)
+    timings, found = Timings(Store(chosen.storage.url)), latency_of(profiled)
+    path = trial.profile_path(profiled, found.identity.fingerprint, timings)
+    add, concat = read_profiles(path)
     assert add.rounds == concat.rounds
     assert sum(operator.kind == "Raster concat" for operator in concat.operators) == 32
     adds = [one for one in add.operators if one.kind == "BinaryOp add"]
@@ -212,12 +234,11 @@ def test_a_batch_is_timed_and_certified_as_a_batch(tmp_path):
     chosen = settings(tmp_path)
     batch = replace(chosen, latency=replace(chosen.latency, batch_size=3))
     for one in (chosen, batch):
-        trial.run_stage(one, "measure", 1, say=lambda line: None)
+        time_it(one)
     deployed = certificate(chosen)["deployed"]
     assert set(deployed) == {"1x3x32x32", "3x3x32x32"}
     assert deployed["1x3x32x32"]["macs"] == deployed["3x3x32x32"]["macs"]
-    store = trial.Store(chosen.storage.url)
-    one, three = (trial.latency_of(s, run_of(s), store) for s in (chosen, batch))
+    one, three = map(latency_of, (chosen, batch))
     assert three.latency_ms > 1.5 * one.latency_ms
 
 
@@ -230,13 +251,13 @@ def test_a_variant_starts_from_the_weights_it_is_given(tmp_path):
     assert all(torch.equal(loaded[key], released[key]) for key in released)
     wider = replace(chosen, model=replace(spec, width=0.3))
     with pytest.raises(ValueError, match=r"do not fit RepGhostNet: .*, expected \("):
-        trial.run_stage(wider, "measure", 1, say=lambda line: None)
+        time_it(wider)
     assert "do not fit" in run_of(wider).error()
 
 
 def test_what_could_not_be_folded_is_said_beside_the_numbers(tmp_path):
     for relu, said in (("after_add", []), ("both", ["16 parts could not be folded"])):
         chosen = replace(settings(tmp_path, relu=relu), recipe=RecipeSpec(epochs=0))
-        trial.run_stage(chosen, "measure", 1, say=lambda line: None)
+        time_it(chosen)
         remarks = run_of(chosen).remarks()
         assert [remark[: len(said[0])] for remark in remarks] == said

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from repghost.deploy.quiet import captured_output
 
+MNN_PRECISION = {"fp32": "high", "fp16": "low"}
 SMALL_WINOGRAD_TILES = (3, 1)  # MNN's hint WINOGRAD_MEMORY_LEVEL; its default is 3
 Array = NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -47,8 +48,9 @@ def mnn_version() -> str:
 
 
 class MnnNetwork:
-    """One `.mnn` file in a session of its own: float32, `threads` CPU threads, fixed input shape.
+    """One `.mnn` file in a session of its own: `threads` CPU threads, fixed input shape.
 
+    `numerics` is "fp32" or "fp16", which MNN heeds only where the CPU computes in it.
     `exact` keeps MNN from the large tiles of Winograd's algorithm for 3 x 3 convs: one of 64
     channels at 56 x 56 is 1.2e-3 off with them (0.9 ms) and 3e-7 without (1.4 ms).
 
@@ -56,7 +58,9 @@ class MnnNetwork:
         ValueError: the file is missing, or MNN cannot load it.
     """
 
-    def __init__(self, path: Path, threads: int = 1, exact: bool = False) -> None:
+    def __init__(
+        self, path: Path, threads: int = 1, exact: bool = False, numerics: str = "fp32"
+    ) -> None:
         if not path.is_file():
             raise ValueError(f"{path}: no such MNN model")
         self._input: Any = None
@@ -69,7 +73,8 @@ class MnnNetwork:
                 self._interpreter = MNN.Interpreter(str(path))
                 if exact:
                     self._interpreter.setSessionHint(*SMALL_WINOGRAD_TILES)
-                config = {"backend": "CPU", "numThread": threads, "precision": "high"}
+                precision = MNN_PRECISION[numerics]
+                config = {"backend": "CPU", "numThread": threads, "precision": precision}
                 self._session = self._interpreter.createSession(config)
                 self._input = self._session and self._interpreter.getSessionInput(self._session)
             except Exception as error:  # MNN raises nothing more precise on an invalid file
@@ -99,8 +104,10 @@ class MnnNetwork:
         output.copyToHostTensor(host)
         return np.array(host.getNumpyData(), dtype=np.float32)  # type: ignore[attr-defined]
 
-    def time_ms(self, runs: int) -> float:
-        """Run `runs` times in a row on the input as filled; return the mean in milliseconds."""
+    def time_ms(self, runs: int, settle: int = 0) -> float:
+        """Run `settle` times, then `runs` times timed, on the input as filled; the mean in ms."""
+        for _ in range(settle):
+            self._interpreter.runSession(self._session)
         start = time.perf_counter_ns()
         for _ in range(runs):
             self._interpreter.runSession(self._session)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from repghost.atomic import read_json, write_text
 from repghost.deploy.runtime import OperatorInfo, OperatorTimes, Shape
-from repghost.latency.device import Device
+from repghost.latency.devices.contract import Device
 from repghost.latency.operators import Operator, described
 from repghost.latency.protocol import Sampler
 from repghost.latency.record import DeviceState
@@ -39,7 +39,7 @@ class ProfiledNetwork(Protocol):
     @property
     def input_shape(self) -> Shape: ...
 
-    def time_ms(self, runs: int) -> float: ...
+    def time_ms(self, runs: int, settle: int = 0) -> float: ...
 
     def operators(self) -> list[OperatorInfo]: ...
 

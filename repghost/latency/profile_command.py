@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from repghost.atomic import write_text
-from repghost.latency.device import open_device
+from repghost.latency.devices.opening import open_device
+from repghost.latency.devices.spec import device_spec
 from repghost.latency.profile import Profile, Subject, profile, write_profiles
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DEFAULTS = ("data=imagenet", "recipe=none")
 OWN_WORDS = re.compile(r"[+~]*model([.@=]|$)")  # what the second network does not take over
-DEVICE, MNN_FILE = "device=", ".mnn"
+DEVICE = re.compile(r"device[.=]")
+MNN_FILE = ".mnn"
 SLOWEST = 20  # operators that --layers shows
 NON_TERMINAL_WIDTH = 120
 
@@ -47,9 +49,9 @@ def profile_command(asked: Asked) -> None:
     if asked.rounds < 1:
         raise ValueError(f"--rounds {asked.rounds}: must be a whole number of at least 1")
     words, more = _split(asked.words), _split(asked.against)
-    devices = [word for word in words if word.startswith(DEVICE)]
+    devices = [word for word in words if DEVICE.match(word)]
     words = [word for word in words if word not in devices]
-    device = open_device(devices[-1].removeprefix(DEVICE) if devices else "local")
+    device = open_device(device_spec(devices))
     shared = [word for word in words if not (OWN_WORDS.match(word) or _is_file(word))]
     choices = [_choice(words)]  # all words are checked before anything is built
     if more:

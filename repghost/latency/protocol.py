@@ -1,4 +1,7 @@
-"""How a latency is taken: `paired` against a reference network, or as the paper does."""
+"""What taking a latency is made of: samples, their outcome, and the paper's way to take them.
+
+The other way, beside a reference network, is `repghost.latency.session`.
+"""
 
 import math
 import time
@@ -8,18 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from repghost.latency.device import TimedNetwork
-from repghost.latency.statistics import Interval, mean_interval, median_interval
+from repghost.latency.devices.contract import TimedNetwork
+from repghost.latency.statistics import Interval, mean_interval
 
 Array = NDArray[np.float64]
 Loader = Callable[[], TimedNetwork]  # loads the network anew at every call
 
 SAMPLE_MS = 4.0  # a sample of one 0.2 ms run would time the clock and the cache, not the network
 MOST_RUNS = 1000
-SETTLING_RUNS = 10  # as many as the paper's protocol has to warm up, but for no longer than
-SETTLING_MS = 60.0
-MIN_ROUNDS = 30
-CHECK_EVERY = 10
+SETTLING_RUNS = 10  # after a load, but for no longer than
+SETTLING_MS = 15.0
+REFILL_SHARE = 0.25  # of a sample's runs
+NOISE_RATIO = 9.0  # variance of one sample's ratio within a load, over that between loads
+MOST_VISITS = 12
 WARM_UP_BLOCK = 5  # samples
 WARM_UP_BLOCKS = 20
 WARM_UP_CHANGE = 0.02
@@ -29,9 +33,11 @@ PAPER_RUNS = 100
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a protocol found; the samples are `(n,)`, a pair of them per round.
+    """What a protocol found; the samples are `(n,)`, round after round.
 
-    Under `paper`, `ratio` is None and the reference has no samples.
+    A round has `samples_per_round` samples of the model, and as many of the reference that were
+    taken beside them. Under `paper`, `ratio` is None and the reference has no samples. `flags` say
+    in words what makes the numbers doubtful.
     """
 
     latency: Interval
@@ -42,6 +48,8 @@ class Outcome:
     settled: bool
     ended: str
     warmed_up: bool
+    samples_per_round: int = 1
+    flags: tuple[str, ...] = ()
 
     @property
     def reference_median_ms(self) -> float | None:
@@ -50,103 +58,93 @@ class Outcome:
 
 
 class Sampler:
-    """Takes samples of a few milliseconds each of one network, always at its steady state."""
+    """Takes samples of a few milliseconds each of one network, always at its steady state.
 
-    def __init__(self, load: Loader) -> None:
-        self.load = load
+    A sample is `fewest_runs` runs or more. `load_s` is what a load took, `call_s` what a sample.
+
+    Raises:
+        ValueError: the network cannot be loaded, or took no time at all.
+    """
+
+    def __init__(
+        self, load: Loader, fewest_runs: int = 1, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.load, self.fewest_runs = load, fewest_runs
+        start = clock()
         network = load()
-        self._set_pace(min(network.time_ms(1) for _ in range(3)))
-        self.warmed_up = self._warm_up(network)
+        self.load_s = clock() - start
+        self._set_pace(min(network.time_ms(fewest_runs) for _ in range(3)))
+        start = clock()
+        blocks, self.warmed_up = self._warm_up(network)
+        self.call_s = (clock() - start) / (blocks * WARM_UP_BLOCK)
 
-    def _warm_up(self, network: TimedNetwork) -> bool:
+    def _warm_up(self, network: TimedNetwork) -> tuple[int, bool]:
         """Run until the median of a block of samples holds still; False if it never does."""
         before = float("inf")
-        for _ in range(WARM_UP_BLOCKS):
+        for block in range(WARM_UP_BLOCKS):
             times = [network.time_ms(self.runs) for _ in range(WARM_UP_BLOCK)]
             # By the fastest: a busy spell now must not make this side's samples the shorter ones.
             self._set_pace(min(times))
             now = _median(times)
             if abs(now - before) <= WARM_UP_CHANGE * now:
-                return True
+                return block + 1, True
             before = now
-        return False
+        return WARM_UP_BLOCKS, False
 
     def _set_pace(self, run_ms: float) -> None:
         """Fit runs to a sample; `run_ms` has a floor, as a coarse clock may read 0."""
         self.run_ms = max(SAMPLE_MS / MOST_RUNS, run_ms)
-        self.runs = round(max(1, SAMPLE_MS / self.run_ms))
+        self.runs = round(max(1, self.fewest_runs, SAMPLE_MS / self.run_ms))
 
-    def sample_ms(self, network: TimedNetwork) -> float:
-        """Return the mean time of one sample's runs, the network settled first."""
-        self.settle(network)
-        return self.timed_ms(network)
+    @property
+    def visits_per_load(self) -> int:
+        """The samples that a load is worth: the more, the longer it takes beside a sample.
+
+        What n rounds of v samples leave is b / n + w / (n v), and they cost n (load + v sample):
+        the best v is the root of w / b times load / sample. It is a flat optimum.
+        """
+        if self.call_s <= 0:  # a clock that stands still says nothing
+            return 1
+        load_s = self.load_s + self.settling_runs * self.run_ms / 1e3
+        visit_s = self.call_s + self.refill_runs * self.run_ms / 1e3
+        best = round(math.sqrt(NOISE_RATIO * load_s / visit_s))
+        return max(1, min(MOST_VISITS, best))
+
+    @property
+    def settling_runs(self) -> int:
+        """The runs that bring a network that was just loaded to its steady state.
+
+        At 224 pixels the first run after a load takes 7-11 % longer, the second no longer.
+        """
+        return max(1, min(SETTLING_RUNS, math.ceil(SETTLING_MS / self.run_ms)))
+
+    @property
+    def refill_runs(self) -> int:
+        """The untimed runs that bring a network's data back to caches that another one had."""
+        return math.ceil(REFILL_SHARE * self.runs)
+
+    def sample_ms(self, network: TimedNetwork, first: bool) -> float:
+        """Return the mean time of one sample's runs, the network settled before.
+
+        `first` is the first sample after the load. At a later one another network ran in between:
+        the next run takes up to 3 % longer than the one after it.
+        """
+        settle = self.settling_runs if first else self.refill_runs
+        return require_time(network.time_ms(self.runs, settle))
 
     def settle(self, network: TimedNetwork) -> None:
-        """Bring a network that was just loaded to its steady state.
-
-        GhostNet 1.0x came down from 8.0 to 7.3 ms in its first ten runs, the smaller RepGhostNet
-        sooner; a batch of 8, which takes ten times as long, was steady after one.
-        """
-        network.time_ms(max(self.runs, min(SETTLING_RUNS, math.ceil(SETTLING_MS / self.run_ms))))
+        """Bring a network that was just loaded to its steady state."""
+        network.time_ms(self.settling_runs)
 
     def timed_ms(self, network: TimedNetwork) -> float:
         """Return the mean time of one sample's runs of a settled network."""
-        return _require_time(network.time_ms(self.runs))
+        return require_time(network.time_ms(self.runs))
 
 
-def paired(
-    model: Loader,
-    reference: Loader,
-    precision: float,
-    max_rounds: int,
-    seed: int,
-    max_seconds: float = math.inf,
-    clock: Callable[[], float] = time.monotonic,
-) -> Outcome:
-    """Time the model and the reference in rounds, each of one sample of both in random order.
-
-    Interference hits both sides of a round alike, so the median of the round-by-round ratio holds
-    still where a time in milliseconds does not. Both are loaded anew for every round, because where
-    a network happens to lie in memory makes it 1-2 % faster or slower for as long as it lies there:
-    a network against itself, loaded once, came out at 1.02 +- 0.01. Ends when the half-width of the
-    ratio's interval is at most `precision` times the ratio (looked at every 10 rounds, from 30 on),
-    or after `max_rounds` or `max_seconds` of them.
-
-    Raises:
-        ValueError: `max_rounds` is below 1, or a network took no time at all.
-    """
-    if max_rounds < 1:
-        raise ValueError(f"max_rounds={max_rounds}: must be at least 1")
-    order, resampling = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
-    samplers = Sampler(model), Sampler(reference)
-    rounds: list[list[float]] = []
-    settled, end = False, clock() + max_seconds
-    while not settled and len(rounds) < max_rounds and (clock() < end or not rounds):
-        more = min(CHECK_EVERY, max_rounds - len(rounds))
-        rounds += [_round(samplers, order) for _ in range(more)]
-        times = np.array(rounds)
-        ratio = median_interval(times[:, 0] / times[:, 1], resampling)
-        settled = len(rounds) >= MIN_ROUNDS and ratio.half_width <= precision * ratio.value
-    return Outcome(
-        latency=median_interval(times[:, 0], resampling),
-        ratio=ratio,
-        samples_ms=times[:, 0],
-        reference_samples_ms=times[:, 1],
-        runs_per_sample=samplers[0].runs,
-        settled=settled,
-        ended=_reason(settled, len(rounds) >= max_rounds),
-        warmed_up=all(sampler.warmed_up for sampler in samplers),
-    )
-
-
-def _reason(settled: bool, rounds_spent: bool) -> str:
-    if settled:
-        return "precision reached"
-    return "rounds spent" if rounds_spent else "time spent"
-
-
-def paper(model: TimedNetwork, seed: int) -> Outcome:
+def paper(model: TimedNetwork, seed: int, flags: tuple[str, ...] = ()) -> Outcome:
     """Time 100 runs one after another, after 10 to warm up, and take their mean.
+
+    `flags` say in words what was found before that makes the number doubtful.
 
     Source: arXiv:2211.06088, paragraph "Latency": 100 runs, their average, one thread, batch 1.
 
@@ -154,7 +152,7 @@ def paper(model: TimedNetwork, seed: int) -> Outcome:
         ValueError: the network took no time at all.
     """
     model.time_ms(PAPER_WARM_UP)
-    times = np.array([_require_time(model.time_ms(1)) for _ in range(PAPER_RUNS)])
+    times = np.array([require_time(model.time_ms(1)) for _ in range(PAPER_RUNS)])
     return Outcome(
         latency=mean_interval(times, np.random.default_rng(seed)),
         ratio=None,
@@ -164,23 +162,20 @@ def paper(model: TimedNetwork, seed: int) -> Outcome:
         settled=True,
         ended=f"{PAPER_RUNS} runs",
         warmed_up=True,
+        flags=flags,
     )
 
 
-def _round(samplers: tuple[Sampler, Sampler], order: np.random.Generator) -> list[float]:
-    """Return the times [model, reference] of one round, loaded and run in random order."""
-    networks = {side: samplers[side].load() for side in order.permutation(2).tolist()}
-    times = {
-        side: samplers[side].sample_ms(networks[side]) for side in order.permutation(2).tolist()
-    }
-    return [times[0], times[1]]
+def require_time(time_ms: float) -> float:
+    """Return a time in ms.
+
+    Raises:
+        ValueError: it is none that a run can take: 0, negative, not finite.
+    """
+    if not 0 < time_ms < float("inf"):
+        raise ValueError(f"the device reports {time_ms} ms for a run; its clock cannot be used")
+    return time_ms
 
 
 def _median(times: list[float]) -> float:
     return float(np.median(times))
-
-
-def _require_time(time_ms: float) -> float:
-    if not 0 < time_ms < float("inf"):
-        raise ValueError(f"the device reports {time_ms} ms for a run; its clock cannot be used")
-    return time_ms

@@ -1,18 +1,21 @@
 """One command's pass over one study: it starts, follows, notes and shows, and can leave."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from repghost.latency.queue.database import StoreError
 from repghost.latency.store import Store
 from repghost.lock import Lock
 from repghost.settings import Settings
 from repghost.sweep.console.board import open_board
 from repghost.sweep.console.closing import close
 from repghost.sweep.console.lines import Lines
+from repghost.sweep.console.workers import WorkerWatch, left_to_workers
 from repghost.sweep.evaluator import TrialEvaluator
 from repghost.sweep.jobs.launchers import LocalSpec, SlurmSpec
 from repghost.sweep.jobs.local import LocalJobs
@@ -22,6 +25,7 @@ from repghost.sweep.scheduler import Places, Scheduler
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome, Ticket
+from repghost.timing import waits_for_worker
 from repghost.trial import MACHINES_ERRORS, share_cores
 
 POLL_S = 0.3
@@ -61,7 +65,10 @@ class Driver:
         self.ledger = Ledger(folder, self._study, base)
         self.evaluator.foresee(self.ledger.tickets())
         self._results = Results(folder / "results.csv", self._study, self.evaluator)
+        asked = (ticket.settings for ticket in self.ledger.tickets()[:1])
+        self._watch = WorkerWatch(self.evaluator.timings.workers, [base, *asked], base.storage.url)
         self._written = self._checked = 0.0
+        self._complained = ""
 
     def enroll(self, points: Sequence[Point]) -> list[Ticket]:
         """Add what is new or wanted again to the ledger; return the tickets of all points."""
@@ -86,13 +93,15 @@ class Driver:
         except StopAsked as asked:
             self.say(str(asked))
             return INTERRUPTED
-        return self._leave(scheduler, 0) if not scheduler.done else self._close()
+        return self._close() if scheduler.done else self._leave(scheduler, 0)
 
     def is_wanted(self, ticket: Ticket) -> bool:
         """Say whether a variant that ended is to be gone on with: by its files, and as asked."""
         step, life = self.evaluator.review(ticket), ticket.life
-        if isinstance(step, Outcome):
+        if isinstance(step, Outcome) and step.state != "failed":
             same = step.state == life.state and life.top1 == step.top1
+            if step.ratio is not None and life.ratio is not None:
+                return not same or life.ratio != step.ratio  # ms follow the reference's long run
             return not same or life.latency_ms != step.latency_ms
         if life.state == "failed":
             return life.lost or self.base.retry == "failed"
@@ -130,12 +139,26 @@ class Driver:
                     raise
                 self._wait_for_disk(error)
                 scheduler.adopt(self.ledger.asked())
-            if scheduler.done or (self.base.detach and scheduler.only_waits):
+            except StoreError as error:
+                if not error.away:
+                    raise
+                self._wait_for_database(error)
+            if self._is_over(scheduler) or (self.base.detach and scheduler.only_waits):
                 return
             self._pause(POLL_S)
 
+    def _is_over(self, scheduler: Scheduler) -> bool:
+        """Whether every variant has ended, and no worker is about to bring a further latency."""
+        return scheduler.done and not any(map(self._watch.is_served, self._still_to_come()))
+
+    def _still_to_come(self) -> Counter[str]:
+        """Count the measurements on further devices that workers have not made yet, by device."""
+        marks = (self.evaluator.further(ticket).items() for ticket in self.ledger.asked())
+        found = (name for some in marks for name, mark in some if waits_for_worker(name, mark))
+        return Counter(found)
+
     def _show(self, scheduler: Scheduler) -> None:
-        for notice in scheduler.take_notices():
+        for notice in [*self._watch.notices(), *scheduler.take_notices()]:
             self.say(notice)
         tickets = self.ledger.tickets()
         self._lines.show(tickets, scheduler.flights)
@@ -145,6 +168,12 @@ class Driver:
 
     def _wait_for_disk(self, error: OSError) -> None:
         self.say(f"{error.filename or self._folder}: {error.strerror}; trying again")
+        self._pause(FULL_S)
+
+    def _wait_for_database(self, error: StoreError) -> None:
+        if self._complained != str(error):
+            self.say(f"{error}; trying again")
+        self._complained = str(error)
         self._pause(FULL_S)
 
     def _pause(self, seconds: float) -> None:
@@ -166,7 +195,7 @@ class Driver:
         """Say what goes on without this command, and how to come back."""
         self._results.update(self.ledger.tickets())
         self._results.write()
-        states = [ticket.life.state for ticket in scheduler.flights]
+        states = [ticket.life.state for ticket in (*scheduler.flights, *scheduler.awaiting)]
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         left = len(scheduler.todo)
         rest = f"; {left} not submitted yet" if left else ""
@@ -182,9 +211,11 @@ class Driver:
     def _close(self) -> int:
         """Write table and report where they changed, print the table, and count the failures."""
         tickets = self.ledger.tickets()
-        self._results.update(tickets)
+        self._results.update(tickets, anew=True)
         asked, changed = self.ledger.asked(), self._results.write()
         close(self._folder, asked, self.evaluator, changed, self.console)
+        for line in left_to_workers(self._still_to_come()):
+            self.say(line)
         failed = [ticket for ticket in asked if ticket.life.state == "failed"]
         if any(not ticket.life.lost for ticket in failed):
             self.say("what failed is not tried again by itself: retry=failed does it")

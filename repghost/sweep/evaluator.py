@@ -4,13 +4,15 @@ import shutil
 from collections.abc import Iterable
 from typing import Protocol
 
-from repghost.latency.record import Identity, Measurement
+from repghost.latency.record import Measurement
 from repghost.latency.store import Store
 from repghost.run import Run
+from repghost.steps import End, Step, next_step
 from repghost.sweep.jobs.contract import Task
 from repghost.sweep.rungs import Curve
 from repghost.sweep.ticket import Outcome, Ticket
-from repghost.trial import ALMOST_NOTHING, Stage, ends_as, latency_of, run_stage, threads_for
+from repghost.timing import Mark, Timings
+from repghost.trial import ALMOST_NOTHING, run_stage, threads_for
 
 
 class Evaluator(Protocol):
@@ -44,45 +46,58 @@ class Evaluator(Protocol):
         """Return why no job should be started now, such as a full disk."""
         ...
 
+    def awaited(self, ticket: Ticket) -> str:
+        """Say in words what a variant waits for that no job here brings."""
+        ...
+
 
 class TrialEvaluator:
-    """The road of `repghost.trial`: measure, then train.
+    """The road of `repghost.trial`: prepare, measure, train.
 
     Trainings on this machine share its cores, `parallel` at a time; with None each takes what the
     cluster gives to its job.
     """
 
     def __init__(self, store: Store, outputs: str, parallel: int | None) -> None:
-        self._known = KnownLatencies(store)
+        self.timings = Timings(store)
         self._outputs = outputs
         self._threads = {
+            "prepare": threads_for(1),
             "measure": threads_for(1),
             "train": None if parallel is None else threads_for(parallel),
         }
 
-    def latency(self, ticket: Ticket) -> Measurement | None:
-        """Return the latency of the variant's deployed network, if it was measured."""
-        return latency_of(ticket.settings, self._run(ticket), self._known)
+    def latency(self, ticket: Ticket, name: str | None = None) -> Measurement | None:
+        """Return the latency of the variant's network, by default on the first device."""
+        return self.timings.latency(ticket.settings, self._run(ticket), name)
 
     def foresee(self, tickets: Iterable[Ticket]) -> None:
         """Read what is known of these variants' latencies in few queries."""
         deployed = ((ticket, self._run(ticket)) for ticket in tickets)
         graphs = (run.deployed(ticket.settings.timed_shape) for ticket, run in deployed)
-        self._known.read({graph["fingerprint"] for graph in graphs if graph})
+        self.timings.read({graph["fingerprint"] for graph in graphs if graph})
 
-    def review(self, ticket: Ticket) -> Stage | Outcome:
-        """Say from the files alone which stage a variant needs next, or how it ended."""
-        latency = self.latency(ticket)
-        if latency is None:
-            return "measure"
-        latency_ms, ratio = latency.latency_ms, latency.latency_ratio
-        if state := ends_as(ticket.settings, latency_ms, ratio):
-            excess = ticket.settings.latency.excess(latency_ms, ratio) or ""
-            return Outcome(state, latency_ms=latency_ms, reason=excess)
-        result = self._run(ticket).result()
-        if result is None:
-            return "train"
-        return Outcome("finished", result["top1"], latency_ms)
+    def review(self, ticket: Ticket) -> Step | Outcome:
+        """Say from files and database alone which stage a variant needs next, or how it ended."""
+        step = next_step(ticket.settings, self._run(ticket), self.timings)
+        if not isinstance(step, End):
+            return step
+        latency = step.latency
+        ms, ratio = (latency.latency_ms, latency.latency_ratio) if latency else (None, None)
+        return Outcome(step.state, step.top1, ms, step.reason, ratio=ratio)
+
+    def awaited(self, ticket: Ticket) -> str:
+        """Name the device whose worker is waited for, and what it does."""
+        name = ticket.settings.latency.devices[0]
+        return f"its latency on {name}"
+
+    def further(self, ticket: Ticket) -> dict[str, Mark]:
+        """Return how far the latency is on each device but the first."""
+        deployed = self._run(ticket).deployed(ticket.settings.timed_shape)
+        if deployed is None or len(ticket.settings.latency.devices) < 2:
+            return {}
+        marks = self.timings.marks(ticket.settings, deployed["fingerprint"])
+        return {name: marks[name] for name in ticket.settings.latency.devices[1:]}
 
     def task(self, ticket: Ticket, stage: str) -> Task:
         """Return a stage of `repghost.trial`."""
@@ -94,8 +109,10 @@ class TrialEvaluator:
         return self._run(ticket).error()
 
     def forgive(self, ticket: Ticket) -> None:
-        """Forget why the variant's code failed, before another try."""
-        self._run(ticket).forgive()
+        """Forget why the variant's code or its measurement failed, before another try."""
+        run = self._run(ticket)
+        run.forgive()
+        self.timings.forgive(ticket.settings, run)
 
     def progress(self, ticket: Ticket) -> float:
         """Return when the last checkpoint was written, 0 before the first."""
@@ -126,22 +143,3 @@ class TrialEvaluator:
 
     def _run(self, ticket: Ticket) -> Run:
         return Run(ticket.settings.outputs, ticket.key)
-
-
-class KnownLatencies:
-    """A store of which what was found once is not asked again: a measurement never changes."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._found: dict[Identity, Measurement] = {}
-
-    def read(self, fingerprints: Iterable[str]) -> None:
-        """Read the measurements of these graphs together."""
-        for measurement in self._store.of(fingerprints):
-            self._found.setdefault(measurement.identity, measurement)
-
-    def find(self, identity: Identity) -> Measurement | None:
-        """Return the measurement of this identity, None if it was never measured."""
-        if identity not in self._found and (found := self._store.find(identity)):
-            self._found[identity] = found
-        return self._found.get(identity)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from repghost.atomic import write_text
+from repghost.latency.record import Measurement
 from repghost.run import Run
+from repghost.settings import Settings
 from repghost.sweep.evaluator import TrialEvaluator
 from repghost.sweep.ticket import Life, Ticket
 
@@ -30,6 +32,17 @@ TAIL = (
     "seconds",
     "commit",
     "error",
+    "reference",
+    "flags",
+)
+FURTHER = (  # of each device but the first, as NAME:latency_ms and so on
+    "latency_ms",
+    "latency_low",
+    "latency_high",
+    "latency_ratio",
+    "ratio_low",
+    "ratio_high",
+    "device",
 )
 Row = dict[str, Any]
 
@@ -41,13 +54,18 @@ class Results:
         self._path, self._study, self._evaluator = path, study, evaluator
         self._rows: dict[str, tuple[Life, Row]] = {}
         self._swept: dict[str, None] = {}  # an ordered set of keys
+        self._further: dict[str, None] = {}  # likewise, of devices
 
-    def update(self, tickets: list[Ticket]) -> bool:
-        """Make the rows of those of `tickets` that have moved; say whether there were any."""
-        moved = [t for t in tickets if self._seen(t) is not t.life]
+    def update(self, tickets: list[Ticket], *, anew: bool = False) -> bool:
+        """Make the rows of those of `tickets` that have moved; say whether there were any.
+
+        `anew` makes all: those of further devices come without a move.
+        """
+        moved = [t for t in tickets if anew or self._seen(t) is not t.life]
         for ticket in moved:
             self._rows[ticket.row] = ticket.life, self._row(ticket)
             self._swept |= {key: None for key in ticket.swept if key != "seed"}
+            self._further |= dict.fromkeys(ticket.settings.latency.devices[1:])
         return bool(moved)
 
     def _seen(self, ticket: Ticket) -> Life | None:
@@ -57,7 +75,9 @@ class Results:
     def write(self) -> bool:
         """Replace the file where its content would change; say whether it did."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, [*HEAD, *self._swept, *TAIL], lineterminator="\n")
+        further = [f"{name}:{column}" for name in self._further for column in FURTHER]
+        columns = [*HEAD, *self._swept, *TAIL, *further]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(row for _, row in self._rows.values())
         if self._path.exists() and self._path.read_text() == text.getvalue():
@@ -70,7 +90,7 @@ class Results:
         life = ticket.life
         row: Row = {"study": self._study, "key": ticket.key, "state": life.state, **ticket.swept}
         row |= {"seed": ticket.settings.seed, "error": life.cause if life.ended else ""}
-        row |= _deployed(ticket, run) | self._latency(ticket)
+        row |= _deployed(ticket, run) | self._latency(ticket) | self._on_further(ticket)
         result = run.result()
         if result and life.state == "finished":
             row |= {name: result[name] for name in ("top1", "top5", "epochs", "commit")}
@@ -79,18 +99,29 @@ class Results:
 
     def _latency(self, ticket: Ticket) -> Row:
         found = self._evaluator.latency(ticket)
+        about = {"protocol": _way(ticket.settings), "reference": ticket.settings.reference}
         if found is None:
-            return {}
-        return {
-            "latency_ms": found.latency_ms,
-            "latency_low": found.latency_low,
-            "latency_high": found.latency_high,
-            "latency_ratio": found.latency_ratio,
-            "ratio_low": found.ratio_low,
-            "ratio_high": found.ratio_high,
-            "device": found.identity.device,
-            "protocol": found.identity.protocol,
-        }
+            return about
+        return _measured(found) | about | {"flags": "; ".join(found.flags)}
+
+    def _on_further(self, ticket: Ticket) -> Row:
+        marks = self._evaluator.further(ticket).items()
+        found = {name: _measured(mark) for name, mark in marks if isinstance(mark, Measurement)}
+        return {f"{name}:{key}": value for name, row in found.items() for key, value in row.items()}
+
+
+def _way(settings: Settings) -> str:
+    """Return how a latency is taken: the protocol, and what differs from one thread in fp32."""
+    latency = settings.latency
+    more = [f"{latency.threads} threads"] if latency.threads > 1 else []
+    more += [latency.numerics] if latency.numerics != "fp32" else []
+    return ", ".join([latency.protocol, *more])
+
+
+def _measured(found: Measurement) -> Row:
+    """Return the columns that a measurement fills on every device."""
+    numbers = {name: getattr(found, name) for name in FURTHER if name != "device"}
+    return numbers | {"device": found.identity.device}
 
 
 def _deployed(ticket: Ticket, run: Run) -> Row:

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from repghost.steps import AWAIT
 from repghost.sweep.evaluator import Evaluator
 from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
 from repghost.sweep.rungs import Curve, StopSpec, verdict
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import AT_WORK, REQUEUED, WAITING, Outcome, Ticket
 
-DOING = {"measure": "measuring", "train": "running"}
+DOING = {"prepare": "measuring", "measure": "measuring", "train": "running"}
+TIMING = "timing"  # state of a variant that waits for a worker
+AWAITED_S = 2.0  # between two looks at what workers have brought
 LONGEST_PAUSE_S = 60.0  # between two tries at what the machine lost
 RUNGS_S = 2.0  # between two looks at the curves
 
@@ -26,7 +29,7 @@ class Places:
 
     def of(self, stage: str) -> Backend:
         """Return the backend for a stage."""
-        return self.measuring if stage == "measure" else self.training
+        return self.training if stage == "train" else self.measuring
 
     @property
     def both(self) -> list[Backend]:
@@ -67,11 +70,12 @@ class Scheduler:
         self._clock = clock
         self.flights: dict[Ticket, Flight] = {}
         self.todo: dict[Ticket, str] = {}
+        self.awaiting: dict[Ticket, None] = {}  # an ordered set: a worker is to bring their latency
         self.notices: list[str] = []
         self._not_before: dict[Ticket, float] = {}
         self._curves: dict[Ticket, Curve] = {}
         self._halting: dict[Ticket, Outcome] = {}
-        self._look_at_rungs = 0.0
+        self._look_at_rungs = self._look_at_awaited = 0.0
         self._blocked: str | None = None
 
     def adopt(self, tickets: Sequence[Ticket]) -> None:
@@ -83,19 +87,24 @@ class Scheduler:
                 if ticket and not ticket.life.ended and ticket not in self.flights:
                     self.flights[ticket] = Flight(job, self._evaluator.progress(ticket))
         for ticket in tickets:
-            if ticket not in self.flights and ticket not in self.todo and not ticket.life.ended:
+            known = ticket in self.flights or ticket in self.todo or ticket in self.awaiting
+            if not known and not ticket.life.ended:
                 self._advance(ticket)
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return not self.flights and not self.todo
+        return not self.flights and not self.todo and not self.awaiting
+
+    @property
+    def _at_hand(self) -> int:
+        return len(self.flights) + len(self.todo) + len(self.awaiting)
 
     @property
     def only_waits(self) -> bool:
-        """Whether no measurement is left, and what is left to submit found no room."""
+        """Whether nothing is left to measure here, and what is left to submit found no room."""
         stages = [flight.job.stage for flight in self.flights.values()]
-        return "measure" not in [*stages, *self.todo.values()] and not self.startable()
+        return set(stages + list(self.todo.values())) <= {"train"} and not self.startable()
 
     def take_notices(self) -> list[str]:
         """Return what the user should be told, once."""
@@ -109,6 +118,7 @@ class Scheduler:
             OSError: the ledger could not be written; another pass goes on where this one stood.
         """
         self._look()
+        self._look_for_awaited()
         self._halt()
         self._take_more()
         self._start()
@@ -119,6 +129,15 @@ class Scheduler:
             for job, sight in backend.poll(mine).items() if mine else ():
                 self._see(mine[job], sight)
             self.notices += backend.notices()
+
+    def _look_for_awaited(self) -> None:
+        """Go on with those whose latency a worker has brought."""
+        if self.awaiting and self._clock() >= self._look_at_awaited:
+            self._look_at_awaited = self._clock() + AWAITED_S
+            for ticket in list(self.awaiting):
+                if self._evaluator.review(ticket) != AWAIT:
+                    del self.awaiting[ticket]
+                    self._advance(ticket)
 
     def _at(self, job: Job) -> Backend:
         return self._places.of(job.stage)
@@ -151,12 +170,21 @@ class Scheduler:
         if isinstance(step, Outcome):
             self._ledger.tell(ticket, step)
             self.todo.pop(ticket, None)
+        elif step == AWAIT:
+            self._await(ticket)
         else:
             if ticket.life.state in AT_WORK:
                 self._ledger.move(ticket, WAITING, **self._lost_unseen(ticket, step, flight))
             self.todo[ticket] = step
         self.flights.pop(ticket, None)
         self._halting.pop(ticket, None)
+
+    def _await(self, ticket: Ticket) -> None:
+        """Leave a variant to the worker that measures it; no job is at work on it."""
+        self.todo.pop(ticket, None)
+        self.awaiting[ticket] = None
+        if ticket.life.state != TIMING:
+            self._ledger.move(ticket, TIMING, cause=self._evaluator.awaited(ticket), job="")
 
     def _failed_before(self, ticket: Ticket) -> Outcome | None:
         """Return the end of a variant whose code failed unseen, or in another study."""
@@ -166,7 +194,7 @@ class Scheduler:
     def _lost_unseen(self, ticket: Ticket, step: str, flight: Flight | None) -> dict[str, Any]:
         """Return what to note of a job that ended without a result while no driver ran."""
         ran = "running" if ticket.life.state == "preempted" else ticket.life.state
-        if flight or DOING[step] != ran:
+        if flight or ran != DOING[step]:
             return {}
         progressed = self._evaluator.progress(ticket) > ticket.life.since
         requeues = 0 if progressed else ticket.life.requeues + 1
@@ -215,7 +243,7 @@ class Scheduler:
         """Fill the room with further tickets; here with as many again, to be measured together."""
         slots = self._places.training.slots
         ahead = 2 * slots if self._places.training.trains_here else slots
-        while room := max(0, ahead - len(self.flights) - len(self.todo)):
+        while room := max(0, ahead - self._at_hand):
             tickets = list(self._more(room))
             for ticket in tickets:
                 self._advance(ticket)
@@ -243,20 +271,26 @@ class Scheduler:
     def startable(self) -> list[list[Ticket]]:
         """Return what to hand over now, together: measurements, trainings.
 
-        A measurement has this machine to itself; all that wait are measured together.
+        What prepares or measures has this machine to itself; all that wait are measured together.
         """
         now, stages = self._clock(), [flight.job.stage for flight in self.flights.values()]
         ready = [t for t in self.todo if self._not_before.get(t, 0.0) <= now]
         here = self._places.training.trains_here
-        measuring = "measure" in stages
-        to_measure = [t for t in ready if self.todo[t] == "measure"]
-        measure = [] if measuring or (here and stages) else list(self._free(to_measure))
+        measuring = bool(set(stages) - {"train"})
+        measure = [] if measuring or (here and stages) else self._to_measure(ready)
         if here and (measuring or measure):
             return [measure] if measure else []
-        at_work = sum(stage != "measure" for stage in stages)
-        to_train = (t for t in ready if self.todo[t] != "measure")
+        at_work = stages.count("train")
+        to_train = (t for t in ready if self.todo[t] == "train")
         train = list(islice(self._once(to_train), self._places.training.room(at_work)))
         return [group for group in (measure, train) if group]
+
+    def _to_measure(self, ready: Sequence[Ticket]) -> list[Ticket]:
+        """Return what is to be prepared or, once all of that is, measured together."""
+        for stage in ("prepare", "measure"):
+            if free := list(self._free(t for t in ready if self.todo[t] == stage)):
+                return free
+        return []
 
     def _free(self, tickets: Iterable[Ticket]) -> Iterator[Ticket]:
         """Yield those on which nobody else works, such as a job of another study."""
@@ -264,7 +298,7 @@ class Scheduler:
 
     def _once(self, tickets: Iterable[Ticket]) -> Iterator[Ticket]:
         """Yield one ticket of each run that is free: rows that differ in how they are timed."""
-        keys = {ticket.key for ticket, f in self.flights.items() if f.job.stage != "measure"}
+        keys = {ticket.key for ticket, f in self.flights.items() if f.job.stage == "train"}
         for ticket in self._free(t for t in tickets if t.key not in keys):
             if ticket.key not in keys:
                 keys.add(ticket.key)

@@ -165,6 +165,7 @@ class Ledger:
             top1=outcome.top1,
             latency_ms=outcome.latency_ms,
             lost=outcome.lost,
+            ratio=outcome.ratio,
         )
 
     def _close(self, ticket: Ticket) -> None:

@@ -8,7 +8,7 @@ from repghost.settings import Settings
 from repghost.sweep.space.points import Value
 
 WAITING = "waiting"
-AT_WORK = ("measuring", "queued", "running", "preempted")
+AT_WORK = ("measuring", "timing", "queued", "running", "preempted")
 REQUEUED = "requeued: "  # begins the cause of a variant that waits again
 ENDS = ("finished", "measured", "pruned", "stopped", "failed", "cancelled")
 
@@ -26,6 +26,7 @@ class Outcome:
     latency_ms: float | None = None
     reason: str = ""
     lost: bool = False
+    ratio: float | None = None  # to the reference network: what the latency in ms is scaled from
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Life:
     top1: float | None = None
     latency_ms: float | None = None
     lost: bool = False  # failed for want of a machine, not in its code
+    ratio: float | None = None  # of the latency to the reference network's
 
     @property
     def ended(self) -> bool:

@@ -18,8 +18,10 @@ BEFORE = ("study", "key", "state")
 TIMES = ("latency_ms", "latency_low", "latency_high", "latency_ratio", "ratio_low", "ratio_high")
 AFTER = (
     *("seed", "top1", "top5", *TIMES, "device", "protocol", "params_m", "macs_m", "fingerprint"),
-    *("epochs", "seconds", "commit", "error"),
+    *("epochs", "seconds", "commit", "error", "reference", "flags"),
 )
+PHONE = "adb: Google Pixel 8 (gs301)"
+BUSY = "the machine was busy: another process used 63 % of core 1"
 FINISHED = {
     "state": "finished",
     "seed": 0,
@@ -39,6 +41,7 @@ FINISHED = {
     "epochs": 8,
     "seconds": 24.6,
     "commit": "0123abc",
+    "reference": "repghostnet-0.5x",
 }
 UNSCORED = dict.fromkeys(("top1", "top5", "epochs", "seconds"), "")
 UNTIMED = dict.fromkeys(TIMES, "")
@@ -67,19 +70,42 @@ def measured(ms: float, **columns: Any) -> dict[str, Any]:
     return row | columns
 
 
+def there(name: str, ratio: float, half: float = 0.005, device: str = PHONE) -> dict[str, Any]:
+    """Return a further device's columns: a ratio with +- `half` of it, to a reference of 10 ms."""
+    bounds = ratio, (1 - half) * ratio, (1 + half) * ratio
+    cells = [*(round(10 * bound, 6) for bound in bounds), *(round(bound, 6) for bound in bounds)]
+    return dict(zip((f"{name}:{end}" for end in TIMES), cells, strict=True)) | {
+        f"{name}:device": device
+    }
+
+
+def not_there(name: str) -> dict[str, str]:
+    """Return a further device's columns before anything was timed on it."""
+    return {f"{name}:{end}": "" for end in (*TIMES, "device")}
+
+
 def write_study(
     outputs: Path, rows: Iterable[Mapping[str, Any]], study: str = "demo", swept: str = ""
 ) -> Path:
-    """Write outputs/<study>/results.csv; `swept` names the swept columns, separated by spaces."""
+    """Write outputs/<study>/results.csv; `swept` names the swept columns, separated by spaces.
+
+    Columns of further devices (see `there`) come after all others, as a sweep writes them.
+    """
     folder = outputs / study.replace("/", "_")
     folder.mkdir(parents=True, exist_ok=True)
-    header = [*BEFORE, *swept.split(), *AFTER]
+    rows = list(rows)
+    further = dict.fromkeys(name for row in rows for name in row if is_of_a_further_device(name))
+    header = [*BEFORE, *swept.split(), *AFTER, *further]
     with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, header, restval="")
         writer.writeheader()
         for n, row in enumerate(rows):
             writer.writerow({"study": study, "key": f"{n:016x}"} | dict(row))
     return folder
+
+
+def is_of_a_further_device(column: str) -> bool:
+    return column.rpartition(":")[2] in (*TIMES, "device") and ":" in column
 
 
 def write_curve(outputs: Path, key: str, top1: float, epochs: int = 8) -> None:
@@ -164,6 +190,27 @@ def write_measured(outputs: Path) -> Path:
     rows = [measured(ms, variant=name, macs_m=40 * ms) for name, ms in times.items()]
     rows.append(measured(1.263, variant="ghostnet-0.5x-again", macs_m=50.5))
     folder = write_study(outputs, rows, "table3_recipe=none", "variant")
+    write_provenance(folder)
+    return folder
+
+
+def write_devices(outputs: Path) -> Path:
+    """Write a study of three branches on two devices that disagree, in a machine that was busy."""
+    rows = []
+    for name, top1, ratio, phone, flags in (
+        ("bn", 98.89, 1.0, 1.0, ""),
+        ("id", 98.33, 0.9, 1.1, BUSY),
+        ("dconv", 98.61, 1.2, 1.098, f"{BUSY}; the reference network drifted by 2.1 %"),
+    ):
+        times = {"latency_ms": 1.234 * ratio, "latency_ratio": ratio}
+        times |= {"latency_low": 1.228 * ratio, "latency_high": 1.24 * ratio}
+        times |= {"ratio_low": 0.995 * ratio, "ratio_high": 1.005 * ratio}
+        row = run(**{"model.reparam": name}, key=name * 4, top1=top1, flags=flags, **times)
+        row |= {"fingerprint": name * 9, "reference": "repghostnet-1.0x"}
+        rows.append(row | there("pixel", phone))
+        write_curve(outputs, name * 4, top1)
+        write_certificate(outputs, name * 4)
+    folder = write_study(outputs, rows, "two-devices", "model.reparam")
     write_provenance(folder)
     return folder
 

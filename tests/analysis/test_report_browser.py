@@ -98,6 +98,18 @@ def test_the_page_fits_its_width_and_no_label_covers_another(browser, tmp_path, 
         assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if overlap(a, b)]
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_study_of_two_devices_fits_the_page_and_shows_both_on_hover(browser, tmp_path, width):
+    path = write_report(studies.write_devices(tmp_path))
+    with opened(browser, path, viewport={"width": width, "height": 900}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        table = page.locator(".scroll")
+        hidden = table.evaluate("element => element.scrollWidth - element.clientWidth")
+        assert (hidden > 0) == (width == 390)
+        text = hover_text(page)
+        assert "pixel ms" in text and "adb: Google Pixel 8 (gs301)" in text
+
+
 def overlap(a, b) -> bool:
     beside = a["x"] + a["width"] <= b["x"] + 1 or b["x"] + b["width"] <= a["x"] + 1
     above = a["y"] + a["height"] <= b["y"] + 1 or b["y"] + b["height"] <= a["y"] + 1

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import pytest
@@ -5,7 +6,8 @@ import studies
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.results import load, read_curve
+from analysis.results import STATES, load, read_curve
+from repghost.sweep.ticket import AT_WORK, ENDS, WAITING
 
 BN = {"model.reparam": "bn"}
 
@@ -56,7 +58,7 @@ def test_a_study_without_study_json_still_loads(tmp_path):
     [
         ("top1", "many", "line 2: top1=many: must be a number or empty"),
         ("seed", "1.5", "line 2: seed=1.5: must be a whole number or empty"),
-        ("state", "done", "line 2: state=done: allowed are waiting, measuring, queued"),
+        ("state", "done", "line 2: state=done: allowed are waiting, measuring, timing, queued"),
     ],
 )
 def test_a_garbled_cell_is_named_with_its_line(tmp_path, column, value, said):
@@ -94,13 +96,70 @@ def test_a_csv_of_the_first_version_says_how_to_write_it_anew(tmp_path):
         load(folder)
 
 
+def without(folder, *columns):
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    kept = [name for name in rows[0] if name not in columns]
+    with (folder / "results.csv").open("w") as file:
+        writer = csv.DictWriter(file, kept, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def test_a_csv_without_reference_and_flags_says_how_to_write_it_anew(tmp_path):
+    folder = without(studies.write_demo(tmp_path), "reference", "flags")
+    with pytest.raises(ValueError, match="no column reference, flags: an earlier version") as said:
+        load(folder)
+    assert "\n" not in str(said.value)
+
+
+def test_columns_of_further_devices_are_read_by_their_names(tmp_path):
+    rows = [studies.run(**BN, **studies.there("pixel", 1.1)), studies.run(**BN)]
+    rows[1] |= studies.not_there("pixel")
+    results = load(studies.write_study(tmp_path, rows, swept="model.reparam"))
+    assert results.devices == ("pixel",)
+    assert results.swept == ("model.reparam",)
+    timed, waits = results.rows
+    assert (timed.further["pixel"].latency_ms, timed.further["pixel"].device) == (11, studies.PHONE)
+    assert (timed.further["pixel"].latency_ratio, timed.further["pixel"].ratio_high) == (
+        1.1,
+        1.1055,
+    )
+    assert waits.further == {}
+
+
+def test_a_further_device_whose_columns_are_torn_is_refused(tmp_path):
+    rows = [studies.run(**studies.there("pixel", 1.1))]
+    folder = without(studies.write_study(tmp_path, rows), "pixel:ratio_low", "pixel:device")
+    with pytest.raises(ValueError, match="no column pixel:ratio_low, pixel:device: not a results"):
+        load(folder)
+
+
+def test_a_garbled_cell_of_a_further_device_is_named(tmp_path):
+    row = studies.run(**studies.there("pixel", 1.1)) | {"pixel:ratio_low": "much"}
+    with pytest.raises(ValueError, match="line 2: pixel:ratio_low=much: must be a number or empty"):
+        load(studies.write_study(tmp_path, [row]))
+
+
+def test_flags_come_one_by_one_and_a_variant_may_be_waiting_for_its_device(tmp_path):
+    rows = [studies.run(flags="busy; the reference drifted"), studies.run(state="timing")]
+    flagged, timing = load(studies.write_study(tmp_path, rows)).rows
+    assert flagged.flags == ("busy", "the reference drifted")
+    assert (timing.flags, timing.state) == ((), "timing")
+
+
+def test_every_state_that_a_sweep_writes_can_be_read():
+    assert {WAITING, *AT_WORK, *ENDS} <= set(STATES)
+
+
 def test_a_header_without_runs_and_a_torn_line_are_refused(tmp_path):
     folder = studies.write_study(tmp_path, [])
     with pytest.raises(ValueError, match="holds a header and no runs"):
         load(folder)
     with (folder / "results.csv").open("a") as file:
         file.write("demo,abc,finished,0,98")
-    with pytest.raises(ValueError, match="line 2: 5 cells, the header has 21"):
+    with pytest.raises(ValueError, match="line 2: 5 cells, the header has 23"):
         load(folder)
 
 

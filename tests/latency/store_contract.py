@@ -13,33 +13,35 @@ import pytest
 from repghost.latency.record import Identity, Measurement
 from repghost.latency.store import Store
 
-IDENTITY = Identity("abc123", "local: Some CPU", "paired", 1, "3.6.1")
+IDENTITY = Identity("abc123", "local: Some CPU", "paired", 1, "3.6.1", "repghostnet-0.5x")
 MEASURED = Measurement(
     identity=IDENTITY,
-    latency_ms=0.19123456789012345,
-    latency_low=0.18,
-    latency_high=0.2,
+    latency_ms=1.26 * 0.15,
+    latency_low=1.25 * 0.15,
+    latency_high=1.27 * 0.15,
     latency_ratio=1.26,
     ratio_low=1.25,
     ratio_high=1.27,
-    reference="repghostnet_050",
     reference_ms=0.15,
     samples_ms=(0.19, 0.1 + 0.2, 1e-7),
     reference_samples_ms=(0.15, 0.16, 1 / 3),
     runs_per_sample=20,
+    samples_per_round=1,
     settled=True,
     ended="precision reached",
+    flags=("the machine was busy",),
     device_state={"pinned": True, "core": 1, "governor": None, "load_average_1min": 0.25},
+    session="first",
     measured_at="2025-01-01T00:00:00+00:00",
     host="somewhere",
 )
 PAPER = replace(
     MEASURED,
-    identity=replace(IDENTITY, protocol="paper"),
+    identity=replace(IDENTITY, protocol="paper", reference=""),
+    latency_ms=0.19123456789012345,
     latency_ratio=None,
     ratio_low=None,
     ratio_high=None,
-    reference=None,
     reference_ms=None,
     reference_samples_ms=(),
 )
@@ -92,6 +94,9 @@ class StoreContract:
             {"protocol": "paper"},
             {"threads": 2},
             {"mnn_version": "3.7.0"},
+            {"reference": "repghostnet-1.0x"},
+            {"numerics": "fp16"},
+            {"repeat": 1},
         ],
     )
     def test_a_measurement_of_another_identity_is_not_found(
@@ -99,7 +104,7 @@ class StoreContract:
     ) -> None:
         store = Store(url)
         store.add(MEASURED)
-        other = replace(MEASURED, identity=replace(IDENTITY, **change))
+        other = replace(MEASURED, identity=replace(IDENTITY, **change), session="second")
         assert store.find(other.identity) is None
         assert store.add(other) == other and len(store.all()) == 2
 
@@ -108,6 +113,35 @@ class StoreContract:
         store.add(MEASURED)
         assert store.add(replace(MEASURED, latency_ms=99.0)) == MEASURED
         assert store.all() == [MEASURED]
+
+    def test_latencies_are_on_the_scale_of_the_references_median_over_all_sessions(
+        self, url: str
+    ) -> None:
+        for number, reference_ms in enumerate((0.10, 0.20, 0.16)):
+            identity = replace(IDENTITY, fingerprint=f"f{number}")
+            session = {"session": f"s{number}", "reference_ms": reference_ms}
+            Store(url).add(replace(MEASURED, identity=identity, **session))
+        for found in Store(url).all():
+            assert found.latency_ms == pytest.approx(1.26 * 0.16)
+            assert (found.latency_low, found.latency_high) == pytest.approx(
+                (1.25 * 0.16, 1.27 * 0.16)
+            )
+        assert [found.reference_ms for found in Store(url).all()] == [0.10, 0.20, 0.16]
+
+    def test_two_networks_of_one_session_count_its_reference_once(self, url: str) -> None:
+        sessions = (("s0", 0.10), ("s0", 0.10), ("s0", 0.10), ("s1", 0.30), ("s2", 0.20))
+        for number, (session, reference_ms) in enumerate(sessions):
+            identity = replace(IDENTITY, fingerprint=f"f{number}")
+            measured = replace(MEASURED, identity=identity, reference_ms=reference_ms)
+            Store(url).add(replace(measured, session=session))
+        assert Store(url).all()[0].latency_ms == pytest.approx(1.26 * 0.20)
+
+    def test_another_device_or_reference_has_a_scale_of_its_own(self, url: str) -> None:
+        Store(url).add(MEASURED)
+        for number, change in enumerate(({"device": "adb: Phone"}, {"reference": "other"})):
+            other = replace(MEASURED, identity=replace(IDENTITY, **change), reference_ms=9.0)
+            Store(url).add(replace(other, session=f"s{number}"))
+        assert Store(url).find(IDENTITY) == MEASURED
 
     def test_all_are_returned_oldest_first(self, url: str) -> None:
         store = Store(url)

@@ -14,7 +14,8 @@ def test_the_defaults_are_the_paired_protocol_on_this_machine() -> None:
     ("name", "value"),
     [
         ("devices", []),
-        ("devices", ["pixel"]),
+        ("devices", ["my phone"]),
+        ("devices", ["-f"]),
         ("devices", ["local", "local"]),
         ("devices", "local"),
         ("protocol", "mean"),

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from repghost.deploy.quiet import captured_output
 from repghost.deploy.runtime import OperatorInfo, OperatorTimes
-from repghost.latency.local import LocalDevice
+from repghost.latency.devices.local import LocalDevice
 from repghost.latency.operators import layers_of
 from repghost.latency.profile import (
     Profile,
@@ -66,7 +66,7 @@ class Scripted:
     def __init__(self, name: str, calls: list[str], drift: Callable[[], float]) -> None:
         self.name, self.calls, self.drift = name, calls, drift
 
-    def time_ms(self, runs: int) -> float:
+    def time_ms(self, runs: int, settle: int = 0) -> float:
         return 10.0
 
     def operators(self) -> list[OperatorInfo]:
@@ -94,7 +94,7 @@ class ScriptedDevice(LocalDevice):
 class Blind(ScriptedDevice):
     def load(self, mnn_path: Path):
         class Network:
-            def time_ms(self, runs: int) -> float:
+            def time_ms(self, runs: int, settle: int = 0) -> float:
                 return 1.0
 
         return Network()

@@ -10,6 +10,8 @@ from repghost.latency.statistics import (
     mean_interval,
     median_interval,
     resampled_medians,
+    rounds_interval,
+    shift_interval,
 )
 
 Array = NDArray[np.float64]
@@ -84,3 +86,72 @@ def test_an_interval_of_300_samples_is_computed_without_a_wait() -> None:
         median_interval(samples, rng)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.02
+
+
+def rounds(rng: np.random.Generator, n: int, likeness: float = 0.0) -> Array:
+    """Return (n, 6) samples around 0: rounds differ, resemble the one before, and have tails."""
+    state = rng.normal(scale=0.012, size=n)
+    for i in range(1, n):
+        state[i] = likeness * state[i - 1] + np.sqrt(1 - likeness**2) * state[i]
+    return np.asarray(state[:, None] + 0.03 * rng.standard_t(3, size=(n, 6)))
+
+
+@pytest.mark.parametrize(("n", "likeness", "least"), [(40, 0.0, 0.93), (100, 0.5, 0.91)])
+def test_the_interval_of_rounds_holds_the_truth_in_95_of_100_cases(
+    n: int, likeness: float, least: float
+) -> None:
+    rng = np.random.default_rng(0)
+    intervals = [rounds_interval(rounds(rng, n, likeness), rng) for _ in range(300)]
+    held = sum(interval.low <= 0 <= interval.high for interval in intervals) / 300
+    assert least <= held <= 0.99
+
+
+def test_more_samples_of_the_same_rounds_do_not_narrow_their_interval() -> None:
+    rng = np.random.default_rng(0)
+    few = rng.normal(size=(60, 1))
+    many = np.repeat(few, 20, axis=1)
+    widths = [rounds_interval(one, rng).half_width for one in (few, many)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.15)
+
+
+def test_the_middle_of_rounds_is_the_mean_of_half_or_the_median_of_all_samples() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((7, 1), (5, 3), (10, 4), (1, 1), (2, 1)):
+        samples = rng.lognormal(size=shape)
+        assert rounds_interval(samples, rng, 0).value == pytest.approx(np.median(samples))
+    samples = np.array([[-100.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 1000.0]])
+    assert rounds_interval(samples, rng).value == pytest.approx(3.5)
+
+
+def test_the_interval_of_rounds_that_are_equal_has_no_width() -> None:
+    interval = rounds_interval(np.full((40, 6), 2.5), np.random.default_rng(0))
+    assert interval == pytest.approx((2.5, 2.5, 2.5))
+
+
+def test_a_shift_is_found_and_the_lack_of_one_seldom_taken_for_one() -> None:
+    rng = np.random.default_rng(0)
+    assert shift_interval(rounds(rng, 20), rounds(rng, 20) + 0.05, rng).low > 0
+    found = [shift_interval(rounds(rng, 20), rounds(rng, 20), rng) for _ in range(200)]
+    assert sum(not one.low <= 0 <= one.high for one in found) <= 12
+
+
+@pytest.mark.parametrize("samples", [np.empty((0, 3)), np.array([[1.0], [np.nan]])])
+def test_rounds_without_finite_samples_are_errors(samples: Array) -> None:
+    rng = np.random.default_rng(0)
+    for ask in (
+        lambda: rounds_interval(samples, rng),
+        lambda: shift_interval(samples, samples, rng),
+    ):
+        with pytest.raises(ValueError, match="finite samples"):
+            ask()
+
+
+def test_the_interval_of_600_rounds_is_computed_without_a_wait() -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(600, 6))
+    seconds = []
+    for _ in range(5):
+        start = time.process_time()
+        rounds_interval(samples, rng)
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 0.5

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Engine, event
 from store_contract import IDENTITY, MEASURED, PAPER, StoreContract
 
-from repghost.latency.store import Store, StoreError
+from repghost.latency.queue.database import StoreError
+from repghost.latency.store import Store
 
 
 @pytest.fixture
@@ -76,10 +77,10 @@ def test_a_database_of_another_version_is_a_clear_error(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk() -> Iterator[None]:
-    """Let no SQLite database grow beyond 8 pages: SQLite then says that the disk is full."""
+    """Let no SQLite database grow beyond 20 pages: SQLite then says that the disk is full."""
 
     def limit(connection: sqlite3.Connection, _record: object) -> None:
-        connection.execute("PRAGMA max_page_count=8")
+        connection.execute("PRAGMA max_page_count=20")
 
     event.listen(Engine, "connect", limit)
     yield

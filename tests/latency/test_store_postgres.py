@@ -7,7 +7,8 @@ import pytest
 from services import database
 from store_contract import IDENTITY, MEASURED, StoreContract
 
-from repghost.latency.store import Store, StoreError
+from repghost.latency.queue.database import StoreError
+from repghost.latency.store import Store
 
 pytestmark = pytest.mark.postgres
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from repghost.atomic import read_json
-from repghost.latency.spec import LatencySpec
+from repghost.latency.spec import LatencySpec, StorageSpec
 from repghost.lock import Lock
-from repghost.settings import Settings, StorageSpec
+from repghost.settings import Settings
 from repghost.sweep.jobs.launchers import LocalSpec, SlurmSpec
 from repghost.sweep.study import JOURNAL
 

@@ -44,7 +44,7 @@ class JobsSeen:
         return self._count(Phase.QUEUED)
 
     def _count(self, phase: Phase) -> int:
-        return sum(j.stage != "measure" and s.phase is phase for j, s in self.jobs.values())
+        return sum(j.stage == "train" and s.phase is phase for j, s in self.jobs.values())
 
     def standing(self, ticket: Ticket, driven: bool) -> Standing:
         """Return where a variant stands; without a driver the ledger may be behind its job."""

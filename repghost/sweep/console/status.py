@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from repghost.latency.store import Store, StoreError
+from repghost.latency.queue.database import StoreError
+from repghost.latency.store import Store
 from repghost.run import Run
 from repghost.sweep.console.folder import StudyFolder
 from repghost.sweep.console.jobs_seen import JobsSeen, Standing, look_at_jobs

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from repghost.latency.store import Store, StoreError
+from repghost.latency.queue.database import StoreError
+from repghost.latency.store import Store
 from repghost.lock import Held, Lock
 from repghost.run import Run
 from repghost.sweep.console.folder import StudyFolder

@@ -43,7 +43,7 @@ class LocalJobs:
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         """Start the tasks: all that measure in one process, or one training."""
         together = [task for task in tasks if task.stage == tasks[0].stage]
-        if tasks and tasks[0].stage != "measure":
+        if tasks and tasks[0].stage == "train":
             together = together[:1]
         return self._start(together) if together else []
 

@@ -23,7 +23,7 @@ from repghost.sweep.plan.pace import (
 )
 from repghost.sweep.space.points import Point
 from repghost.sweep.ticket import AT_WORK, ENDS, WAITING, Life
-from repghost.trial import ends_as, latency_of
+from repghost.trial import ends_as
 
 OWN_ENOUGH = 3  # timed trainings of the sweep itself; with fewer, those of others count too
 SILENT = 3  # so many networks are counted without a word
@@ -140,16 +140,16 @@ class Planner:
         if not self._built:
             return dict.fromkeys(self._runs)
         from repghost.latency.store import Store
-        from repghost.sweep.evaluator import KnownLatencies
+        from repghost.timing import Timings
 
-        known = KnownLatencies(Store(self._points[0].settings.storage.url))
+        timings = Timings(Store(self._points[0].settings.storage.url))
         found: dict[Hashable, Measurement | None] = {}
         by_row: dict[str, Measurement | None] = {}
         for point in self._points:
             graph = self._graphs[point.row]
             how = graph, repr(point.settings.latency)
             if how not in found and graph in self._built:
-                found[how] = latency_of(point.settings, self._built[graph], known)
+                found[how] = timings.latency(point.settings, self._built[graph])
             by_row[point.row] = found.get(how)
         return by_row
 

@@ -12,19 +12,19 @@ from pathlib import Path
 
 from repghost.atomic import write_json
 from repghost.interrupt import Stop
-from repghost.latency.device import open_device
-from repghost.latency.measure import identity_of
 from repghost.latency.record import Measurement
+from repghost.latency.spec import StorageSpec
 from repghost.latency.store import Store
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.run import Run
-from repghost.settings import Settings, StorageSpec
+from repghost.settings import Settings
 from repghost.sweep.console.folder import StudyFolder
 from repghost.sweep.jobs.contract import Job, Task
 from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.jobs.local import LocalJobs
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
+from repghost.timing import Timings
 
 HERE = Path(__file__).parent
 COMMAND = "python launch.py -m model.reparam=bn,id"
@@ -102,10 +102,11 @@ class SmallStudy:
         settings = self.tickets[branch].settings
         graph = {"fingerprint": branch, "params": 1, "macs": 1, "training_params": 1}
         self.run(branch).add_deployed(settings.timed_shape, graph)
-        identity = identity_of(branch, settings.latency, open_device("local"))
-        times = (latency_ms,) * 3
-        Store(settings.storage.url).add(
-            Measurement(identity, *times, *(None,) * 5, times, (), 1, True, "", {}, "", "")
+        store, times = Store(settings.storage.url), (latency_ms,) * 3
+        identity = Timings(store).identity(settings, branch, "local")
+        nothing = (None,) * 4
+        store.add(
+            Measurement(identity, *times, *nothing, times, (), 1, 1, True, "", (), {}, "", "", "")
         )
 
     def task(self, branch: str, function: Callable[..., None] = save_when_told) -> Task:

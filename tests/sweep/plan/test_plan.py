@@ -13,17 +13,17 @@ from grids import grid
 from rich.console import Console
 
 from repghost.atomic import write_json
-from repghost.latency.device import open_device
-from repghost.latency.measure import identity_of
 from repghost.latency.record import Measurement
+from repghost.latency.spec import StorageSpec
 from repghost.latency.store import Store
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.run import Run
-from repghost.settings import Settings, StorageSpec
+from repghost.settings import Settings
 from repghost.sweep.plan.plan import print_plan
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome
+from repghost.timing import Timings
 from repghost.training.spec import DataSpec, RecipeSpec
 
 LAUNCH = Path(__file__).parents[3] / "launch.py"
@@ -62,8 +62,9 @@ def deployed(
 
 
 def measured(settings: Settings, graph: str, ms: float) -> Measurement:
-    identity = identity_of(graph, settings.latency, open_device("local"))
-    nothing = dict.fromkeys(("latency_ratio", "ratio_low", "ratio_high", "reference"))
+    timings = Timings(Store(settings.storage.url))
+    identity = timings.identity(settings, graph, "local")
+    nothing = dict.fromkeys(("latency_ratio", "ratio_low", "ratio_high"))
     return Measurement(
         identity=identity,
         latency_ms=ms,
@@ -74,9 +75,12 @@ def measured(settings: Settings, graph: str, ms: float) -> Measurement:
         samples_ms=(ms,),
         reference_samples_ms=(),
         runs_per_sample=1,
+        samples_per_round=1,
         settled=True,
         ended="test",
+        flags=(),
         device_state={},
+        session="test",
         measured_at="2025-01-01",
         host="here",
     )

@@ -1,0 +1,161 @@
+"""This machine's CPU as a device: pinned, raised, alone, through MNN."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from repghost.deploy.runtime import MnnNetwork, mnn_version
+from repghost.latency.devices.busy import Counters, Watch, core_shares, named, read_counters
+from repghost.latency.devices.contract import Check, DeviceError
+from repghost.latency.devices.machine import Machine
+from repghost.latency.devices.machine_lock import MachineLock, Say, log
+from repghost.latency.devices.place import Place
+from repghost.latency.devices.spec import BUSY, LocalSpec
+from repghost.latency.record import DeviceState
+
+INPUT_SEED = 0
+WATCH_S = 0.2  # for how long cores are looked at before one is chosen
+
+
+class LocalDevice:
+    """This machine's CPU; entered, the calling thread is pinned to one core and more urgent.
+
+    One measurement runs on a machine at a time: entering waits for that of another process or
+    thread, and says so through `say`. With more threads than one the process is still one: it is
+    pinned to as many cores. Where the system has no affinity, or forbids it, nothing is pinned and
+    `state()` says why. `read` takes the counters by which the machine is quiet or busy.
+
+    Raises:
+        ValueError: a setting is none of those allowed.
+    """
+
+    fewest_runs = 1
+
+    def __init__(
+        self,
+        spec: LocalSpec | None = None,
+        *,
+        machine: Machine | None = None,
+        lock: MachineLock | None = None,
+        read: Callable[[], Counters] | None = None,
+        say: Say = log.warning,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._spec = _checked(spec or LocalSpec())
+        self._machine = machine or Machine()
+        self.name, self.unit = self._spec.name, platform.node()
+        self.profile = f"local: {self._machine.cpu_model()}"
+        self.mnn_version = mnn_version()
+        self.lock = lock or MachineLock()
+        self._say, self._sleep = say, sleep
+        self._place = Place(self._machine, self._spec.core)
+        self._watch = Watch(read or (lambda: read_counters(self._machine)))
+        self._depth, self._threads = 0, 1
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._depth == 0:
+            with ExitStack() as stack:
+                stack.enter_context(self.lock.held(self._say, self._sleep))
+                stack.callback(self._place.give_back)
+                self._place.take(self._busy_now())
+                self._watch.start(self._place.cores)
+                self._threads = 1
+                self._held = stack.pop_all()
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._held.close()
+
+    def load(self, path: Path, threads: int = 1, numerics: str = "fp32") -> MnnNetwork:
+        """Return the network of a `.mnn` file with seeded random input.
+
+        Raises:
+            ValueError: the file is missing, cannot be loaded, or has no fixed input shape.
+        """
+        with self._place.seats(threads):
+            network = MnnNetwork(path, threads, numerics=numerics)
+        self._threads = threads
+        self._watch.move(self._place.cores)
+        shape = network.input_shape
+        if not shape or min(shape) < 1:
+            raise ValueError(f"{path}: its input is {shape}; export it with a fixed shape")
+        noise = np.random.default_rng(INPUT_SEED).normal(size=shape)
+        network.fill(noise.astype(np.float32))
+        return network
+
+    def ready(self, sleep: Callable[[float], None]) -> list[str]:
+        """Wait until nothing else runs here, for at most `wait_s`; say in words what does.
+
+        Raises:
+            DeviceError: others use the machine, and the device is set to refuse that.
+        """
+        words = self._watch.until_quiet(sleep, self._spec.wait_s)
+        if words and self._spec.busy == "refuse":
+            raise DeviceError(
+                f"{self.name}: this machine is busy: {'; '.join(words)}, after a wait of"
+                f" {self._spec.wait_s:g} s; end what runs here, or set device.core, a longer"
+                " device.wait_s or device.busy=flag"
+            )
+        if 0 < len(self._place.cores) < self._threads:
+            words.append(f"{self._threads} threads share {named(self._place.cores)}")
+        return words
+
+    def checks(self) -> list[Check]:
+        """Look at everything that makes a number doubtful; takes about two seconds of one core."""
+        from repghost.latency.devices.local_checks import local_checks
+
+        return local_checks(self, self._machine)
+
+    def busy_words(self, sleep: Callable[[float], None] = time.sleep) -> list[str]:
+        """Return what else runs on this machine now, in words."""
+        return self._watch.glance(sleep).words()
+
+    def state(self) -> DeviceState:
+        """Return place, priority, frequency (None where unreadable), and how busy it was here."""
+        place = self._place
+        core = min(place.cores) if place.cores else None
+        raised = place.nice is not None and place.nice < 0
+        return {
+            "pinned": bool(place.cores),
+            "why_not_pinned": None if place.cores else place.why_free,
+            "core": core,
+            "cores": ",".join(map(str, sorted(place.cores))) or None,
+            "priority": place.nice,
+            "why_not_raised": None if raised else place.why_not_raised,
+            "load_average_1min": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+            "governor": self._machine.cpufreq(core, "scaling_governor"),
+            "frequency_mhz": self._machine.mhz(core, "scaling_cur_freq"),
+            "max_frequency_mhz": self._machine.mhz(core, "cpuinfo_max_freq"),
+        } | self._watch.summary()
+
+    def _busy_now(self) -> dict[int, float]:
+        """Return how busy each core is; nothing is waited for where it does not matter."""
+        before = read_counters(self._machine)
+        if self._spec.core is not None or not before.cores:
+            return {}
+        time.sleep(WATCH_S)
+        return core_shares(before, read_counters(self._machine))
+
+
+def _checked(spec: LocalSpec) -> LocalSpec:
+    if spec.busy not in BUSY:
+        raise ValueError(f"device.busy={spec.busy}: allowed are {', '.join(BUSY)}")
+    if not 0 <= spec.wait_s < float("inf"):
+        raise ValueError(f"device.wait_s={spec.wait_s}: must be a number of seconds of at least 0")
+    return spec

@@ -1,0 +1,1 @@
+"""WHO MEASURES WHAT: requests, claims, measurements and workers in one SQL database."""

@@ -1,0 +1,288 @@
+"""Networks timed side by side with one reference network, each until its ratio is known."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from repghost.latency.devices.contract import TimedNetwork
+from repghost.latency.flags import Flags
+from repghost.latency.protocol import Array, Loader, Outcome, Sampler
+from repghost.latency.record import Budget
+from repghost.latency.statistics import Interval, rounds_interval, shift_interval
+
+GROUP = 4  # networks in memory at a time beside the reference, and between two samples of it
+BLOCK = 5  # rounds; a phone is warm after 15-20 s, so that it must be looked at more often
+MIN_ROUNDS = 30
+DRIFT = 0.01
+FEWEST_TO_COMPARE = 12  # rounds; a third of them is what a drift is judged by
+SHIFT_LIMIT = 2.5  # half-widths between the halves of a session, beyond which they disagree
+MEDIAN = 0.0
+T = TypeVar("T")
+
+
+def paired_session(
+    models: Sequence[Loader],
+    reference: Loader,
+    budget: Budget,
+    *,
+    seed: int,
+    fewest_runs: int = 1,
+    before_block: Callable[[], list[str]] = list,
+    check: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[tuple[int, Outcome | ValueError]]:
+    """Time networks in rounds beside the reference; yield (place in `models`, outcome) when done.
+
+    In a round up to 4 of them, chosen at random, and the reference are loaded anew, and then take
+    short samples in turn, in random order forth and back. A ratio is that of two samples of one
+    turn, so interference hits both alike; where a network lies in memory makes it 1-2 % faster or
+    slower for as long as it lies there, so every round draws that anew.
+
+    A network is done when the half-width of its ratio's interval is at most `precision` times the
+    ratio (from 30 rounds on), or its budget ends. One that cannot be loaded or timed is yielded as
+    that error, and the others go on; without a reference all are. `before_block` is called before
+    every 5 rounds and says in words what makes the numbers doubtful; `check` before every sample.
+    What they raise, and a DeviceError, goes through.
+    """
+    session = _Session(models, reference, budget, seed, fewest_runs, check, clock)
+    while session.waiting:
+        yield from session.leaving()  # first those that could not be loaded at all
+        if session.waiting:
+            session.block(before_block)
+
+
+def paired(
+    model: Loader,
+    reference: Loader,
+    budget: Budget,
+    *,
+    seed: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> Outcome:
+    """Time one network beside the reference.
+
+    Raises:
+        ValueError: one of them cannot be loaded or timed.
+    """
+    ((_, found),) = paired_session([model], reference, budget, seed=seed, clock=clock)
+    if isinstance(found, ValueError):
+        raise found
+    return found
+
+
+class _Watched:
+    """A network that is asked before every sample whether it may still be taken."""
+
+    def __init__(self, network: TimedNetwork, check: Callable[[], None]) -> None:
+        self._network, self._check = network, check
+
+    def time_ms(self, runs: int, settle: int = 0) -> float:
+        self._check()
+        return self._network.time_ms(runs, settle)
+
+
+class _Side:
+    """One network in a session: loaded or not, the samples of this round, or why there are none."""
+
+    def __init__(self, load: Loader, sample: Callable[[Loader], Sampler]) -> None:
+        self.error: ValueError | None = None
+        self.taken: list[float] = []
+        self._network: TimedNetwork | None = None
+        self._attempt(lambda: self._begin(sample(load)))
+
+    def _begin(self, sampler: Sampler) -> None:
+        self.sampler = sampler
+
+    def load(self) -> None:
+        """Load the network anew for a round; it lies elsewhere in memory then."""
+        self.taken = []
+        self._network = self._attempt(lambda: self.sampler.load())
+
+    def visit(self) -> None:
+        """Take a sample, unless the network failed before."""
+        network, first = self._network, not self.taken
+        if network is not None:
+            time_ms = self._attempt(lambda: self.sampler.sample_ms(network, first))
+            self.taken += [] if time_ms is None else [time_ms]
+
+    def unload(self) -> None:
+        """Give the network's memory back."""
+        self._network = None
+
+    def _attempt(self, step: Callable[[], T]) -> T | None:
+        """Return what a step gives; None, and the error kept, where it or one before fails."""
+        if self.error is None:
+            try:
+                return step()
+            except ValueError as error:
+                self.error = error
+        return None
+
+
+class _Subject(_Side):
+    """A network that is to be measured: all its rounds beside those of the reference."""
+
+    def __init__(
+        self,
+        index: int,
+        load: Loader,
+        sample: Callable[[Loader], Sampler],
+        resampling: np.random.SeedSequence,
+    ) -> None:
+        super().__init__(load, sample)
+        self.index, self.seconds, self.flags = index, 0.0, Flags()
+        self.rounds: list[tuple[list[float], list[float]]] = []
+        self._resampling = resampling
+
+    def times(self) -> tuple[Array, Array]:
+        """Return the times of the network and of the reference, each `(rounds, visits)`."""
+        both = np.array(self.rounds)
+        return both[:, 0], both[:, 1]
+
+    def ratio(self) -> Interval:
+        """Return the ratio to the reference; the same rounds always give the same interval."""
+        model, reference = self.times()
+        return _exp(rounds_interval(np.log(model / reference), self._rng()))
+
+    def outcome(self, budget: Budget, warmed_up: bool) -> Outcome:
+        """Return what the rounds say."""
+        (model, reference), ratio = self.times(), self.ratio()
+        settled = self.is_settled(budget, ratio)
+        return Outcome(
+            latency=rounds_interval(model, self._rng(), MEDIAN),
+            ratio=ratio,
+            samples_ms=model.ravel(),
+            reference_samples_ms=reference.ravel(),
+            runs_per_sample=self.sampler.runs,
+            settled=settled,
+            ended=self._reason(settled, budget),
+            warmed_up=warmed_up and self.sampler.warmed_up,
+            samples_per_round=model.shape[1],
+            flags=(*self.flags.words(), *doubts(model, reference, ratio, self._rng())),
+        )
+
+    def is_settled(self, budget: Budget, ratio: Interval) -> bool:
+        """Whether the ratio is known to the precision that was asked for."""
+        return len(self.rounds) >= MIN_ROUNDS and ratio.half_width <= budget.precision * ratio.value
+
+    def is_spent(self, budget: Budget) -> bool:
+        """Whether the budget is at its end; every network has one round."""
+        return bool(self.rounds) and (
+            len(self.rounds) >= budget.max_rounds or self.seconds >= budget.max_seconds
+        )
+
+    def _reason(self, settled: bool, budget: Budget) -> str:
+        if settled:
+            return "precision reached"
+        return "rounds spent" if len(self.rounds) >= budget.max_rounds else "time spent"
+
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self._resampling)
+
+
+class _Session:
+    """The reference, the networks that still wait, and the order in which they take turns."""
+
+    def __init__(
+        self,
+        models: Sequence[Loader],
+        reference: Loader,
+        budget: Budget,
+        seed: int,
+        fewest_runs: int,
+        check: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        order, *resampling = np.random.SeedSequence(seed).spawn(1 + len(models))
+        self.budget, self.clock, self.order = budget, clock, np.random.default_rng(order)
+
+        def sample(load: Loader) -> Sampler:
+            return Sampler(lambda: _Watched(load(), check), fewest_runs, clock)
+
+        self.reference = _Side(reference, sample)
+        self.waiting = [
+            _Subject(index, load, sample, words)
+            for index, (load, words) in enumerate(zip(models, resampling, strict=True))
+        ]
+        self.visits = 1 if self.reference.error else self.reference.sampler.visits_per_load
+
+    def block(self, before_block: Callable[[], list[str]]) -> None:
+        """Take some rounds of all that wait."""
+        flags = before_block()
+        for subject in self.waiting:
+            subject.flags.add(flags)
+        for _ in range(BLOCK):
+            active = [one for one in self.waiting if not (one.error or one.is_spent(self.budget))]
+            shuffled = [active[i] for i in self.order.permutation(len(active)).tolist()]
+            for first in range(0, len(shuffled), GROUP):
+                self._round(shuffled[first : first + GROUP])
+
+    def leaving(self) -> Iterator[tuple[int, Outcome | ValueError]]:
+        """Let those go that are done, and say how."""
+        for subject in list(self.waiting):
+            found = self._found(subject)
+            if found is not None:
+                self.waiting.remove(subject)
+                yield subject.index, found
+
+    def _found(self, subject: _Subject) -> Outcome | ValueError | None:
+        if self.reference.error:
+            return ValueError(f"the reference network: {self.reference.error}")
+        if subject.error:
+            return subject.error
+        if not subject.rounds:
+            return None
+        if subject.is_spent(self.budget) or (
+            len(subject.rounds) >= MIN_ROUNDS and subject.is_settled(self.budget, subject.ratio())
+        ):
+            return subject.outcome(self.budget, self.reference.sampler.warmed_up)
+        return None
+
+    def _round(self, group: list[_Subject]) -> None:
+        """Load some networks and the reference anew and let them take samples in turn."""
+        start, sides = self.clock(), [self.reference, *group]
+        for i in self.order.permutation(len(sides)).tolist():
+            sides[i].load()
+        turns: list[int] = []
+        for _ in range(self.visits):
+            turns = turns[::-1] if turns else self.order.permutation(len(sides)).tolist()
+            for i in turns:
+                sides[i].visit()
+        for side in sides:
+            side.unload()
+        for subject in group:
+            subject.seconds += (self.clock() - start) / len(group)
+            if not (subject.error or self.reference.error):
+                subject.rounds.append((subject.taken, self.reference.taken))
+
+
+def doubts(model: Array, reference: Array, ratio: Interval, rng: np.random.Generator) -> list[str]:
+    """Say what the times `(rounds, visits)` of a session themselves tell against its ratio.
+
+    The reference that drifted, from the first to the last third; and halves of the session whose
+    ratios differ by more than its interval allows, which therefore promises too much.
+    """
+    rounds = len(model)
+    if rounds < FEWEST_TO_COMPARE:
+        return []
+    found, third, log = [], rounds // 3, np.log(reference)
+    drift = _exp(shift_interval(log[:third], log[-third:], rng))
+    if abs(drift.value - 1) > DRIFT and not drift.low <= 1 <= drift.high:
+        word = "slower" if drift.value > 1 else "faster"
+        percent = 100 * abs(drift.value - 1)
+        found.append(f"the reference became {percent:.1f} % {word} during the session")
+    ratios = np.log(model / reference)
+    shift = _exp(shift_interval(ratios[: rounds // 2], ratios[rounds // 2 :], rng)).value - 1
+    if abs(shift) * ratio.value > SHIFT_LIMIT * ratio.half_width:
+        found.append(
+            f"the ratio moved by {100 * abs(shift):.1f} % between the halves of the session, more"
+            " than its interval allows"
+        )
+    return found
+
+
+def _exp(logs: Interval) -> Interval:
+    return Interval(*(math.exp(value) for value in logs))
