@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from analysis.figures import Figure, literal
+from analysis.figures import Figure, latency_facts, literal
 from analysis.findings import Findings
-from analysis.texts import latency_text, number, ratio_text
+from analysis.texts import number
 from analysis.variants import Latency, Variant
 
 LABEL_LENGTH = 32
@@ -26,7 +26,7 @@ def latency_bars(found: Findings) -> Figure:
         "width": 0.7,
         "marker": {"color": "--series-1"},
         "error_x": _error(spans),
-        "text": [_hover(variant, latency) for variant, latency in timed],
+        "text": [_hover(variant) for variant, _ in timed],
         "textposition": "none",
         "hoverinfo": "text",
     }
@@ -85,15 +85,14 @@ def _reference_line(rows: int) -> Figure:
     }
 
 
-def _hover(variant: Variant, latency: Latency) -> str:
+def _hover(variant: Variant) -> str:
     facts = [
-        ("ratio to reference", ratio_text(latency)),
-        ("latency ms", f"{latency_text(latency)} {latency.place}"),
+        *latency_facts(variant),
         ("parameters M", number(variant.params_m, 2)),
         ("MACs M", number(variant.macs_m, 1)),
         ("deployed graph", variant.fingerprint[:12] or "-"),
     ]
-    lines = [f"{name} <b>{literal(value)}</b>" for name, value in facts]
+    lines = [f"{literal(name)} <b>{literal(value)}</b>" for name, value in facts]
     return "<br>".join([f"<b>{literal(variant.label)}</b>", *lines])
 
 

@@ -1,12 +1,21 @@
 """The final table's columns as text, shared by the terminal and the report."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 from analysis.findings import Findings
 from analysis.results import Results
-from analysis.texts import MISSING, latency_text, number, ratio_text, score_text
-from analysis.variants import Variant, short_names
+from analysis.texts import (
+    MISSING,
+    latency_text,
+    listed,
+    network_name,
+    number,
+    ratio_text,
+    score_text,
+)
+from analysis.variants import Latency, Variant, short_names
 
 ON_FRONT = "*"
 DEPLOYED = "parameters of the deployed network"
@@ -15,21 +24,35 @@ SEPARATE_KEYS = 3  # more swept keys than these share one column
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, what it means, and a text for each variant."""
+    """A heading, what it means, and a text for each variant.
+
+    `explained`: its meaning stands below the table; `further`: of a device that is not the first.
+    """
 
     name: str
     meaning: str
     cells: tuple[str, ...]
     numeric: bool = True
+    explained: bool = False
+    further: bool = False
+
+    @property
+    def folded(self) -> Self:
+        """The column with intervals on a line of their own."""
+        return replace(self, cells=tuple(cell.replace(" [", "\n[") for cell in self.cells))
 
 
-def columns(results: Results, found: Findings) -> list[Column]:
-    """Return the columns from left to right; those that would say nothing are left out."""
+def columns(results: Results, found: Findings, ratios: bool = False) -> list[Column]:
+    """Return the columns from left to right; those that would say nothing are left out.
+
+    `ratios`: with a column also for the ratios on each further device.
+    """
     return [
         *([] if found.measured_only else _front_column(found)),
         *_setting_columns(results, found),
         *([] if found.measured_only else _score_columns(found)),
         *_latency_columns(found),
+        *(column for name in results.devices for column in _further_columns(found, name, ratios)),
         _column(found, "Params M", DEPLOYED, lambda v: number(v.params_m, 2)),
         _column(found, "MACs M", "multiply-adds", lambda v: number(v.macs_m, 1)),
         *_twin_column(found),
@@ -38,15 +61,20 @@ def columns(results: Results, found: Findings) -> list[Column]:
 
 
 def _column(
-    found: Findings, name: str, meaning: str, cell: Callable[[Variant], str], numeric: bool = True
+    found: Findings,
+    name: str,
+    meaning: str,
+    cell: Callable[[Variant], str],
+    numeric: bool = True,
+    explained: bool = False,
 ) -> Column:
-    return Column(name, meaning, tuple(map(cell, found.variants)), numeric)
+    return Column(name, meaning, tuple(map(cell, found.variants)), numeric, explained)
 
 
 def _front_column(found: Findings) -> list[Column]:
     marks = tuple(ON_FRONT if i in found.front else "" for i in range(len(found.variants)))
     meaning = "on the Pareto front: no variant is both faster and more accurate"
-    return [Column(ON_FRONT, meaning, marks, numeric=False)]
+    return [Column(ON_FRONT, meaning, marks, numeric=False, explained=bool(found.front))]
 
 
 def _setting_columns(results: Results, found: Findings) -> list[Column]:
@@ -60,10 +88,15 @@ def _setting_columns(results: Results, found: Findings) -> list[Column]:
 
 
 def _score_columns(found: Findings) -> list[Column]:
-    spread = any(v.top1 and v.top1.std is not None for v in found.variants)
+    scored = [v.top1 for v in found.variants if v.top1]
+    spread = any(top1.std is not None for top1 in scored)
     meaning = "percent, mean ± standard deviation over seeds" if spread else "percent, one seed"
     columns = [
-        _column(found, "top-1 %", meaning, lambda v: score_text(v.top1)),
+        _column(
+            *(found, "top-1 %", meaning),
+            lambda v: score_text(v.top1),
+            explained=bool(scored),
+        ),
         _column(found, "top-5 %", "percent", lambda v: number(v.top5.mean if v.top5 else None, 2)),
     ]
     if any(len(v.rows) > 1 for v in found.variants):
@@ -73,22 +106,57 @@ def _score_columns(found: Findings) -> list[Column]:
 
 def _latency_columns(found: Findings) -> list[Column]:
     timed = [v.latency for v in found.variants if v.latency]
-    interval = any(latency.low is not None for latency in timed)
-    meaning = "median in ms with its 95 % interval" if interval else "in ms, no interval"
-    places = {latency.place for latency in timed}
+    paired = any(latency.ratio is not None for latency in timed)
+    ratio = f"latency over that of {_reference(timed)}, with its 95 % interval"
     columns = [
         _column(
-            *(found, "latency ms", f"{meaning} ({', '.join(sorted(places)) or 'not measured'})"),
+            *(found, "latency ms", _ms_meaning(timed)),
             lambda v: latency_text(v.latency),
+            explained=True,
         ),
-        _column(
-            *(found, "ratio", "latency over that of the reference network, with its 95 % interval"),
-            lambda v: ratio_text(v.latency),
-        ),
+        _column(found, "ratio", ratio, lambda v: ratio_text(v.latency), explained=paired),
     ]
-    if len(places) > 1:
+    if len({latency.place for latency in timed}) > 1:
         columns.append(_column(found, "device", "and protocol", _place, numeric=False))
     return columns
+
+
+def _ms_meaning(timed: Sequence[Latency]) -> str:
+    """Return what a time in ms is: with a ratio it is one that can be compared between days."""
+    if not timed:
+        return "not measured yet"
+    places = ", ".join(sorted({latency.place for latency in timed}))
+    if any(latency.ratio is not None for latency in timed):
+        return (
+            f"ratio × the long-run median of {_reference(timed)}, comparable between days,"
+            f" with the ratio's 95 % interval ({places})"
+        )
+    interval = any(latency.low is not None for latency in timed)
+    return (
+        f"{'median in ms with its 95 % interval' if interval else 'in ms, no interval'} ({places})"
+    )
+
+
+def _reference(timed: Sequence[Latency]) -> str:
+    names = sorted({network_name(latency.reference) for latency in timed if latency.reference})
+    return listed(names) or "the reference network"
+
+
+def _further_columns(found: Findings, name: str, ratios: bool) -> list[Column]:
+    latencies = [v.further.get(name) for v in found.variants]
+    profiles = listed(sorted({latency.device for latency in latencies if latency}))
+    meaning = f"the same on {profiles}" if profiles else "not measured yet"
+    shown = [Column(f"{name} ms", meaning, _cells(latency_text, latencies), explained=True)]
+    if ratios and profiles:
+        ratio = Column(f"{name} ratio", f"on {profiles or name}", _cells(ratio_text, latencies))
+        shown.append(ratio)
+    return [replace(column, further=True) for column in shown]
+
+
+def _cells(
+    text: Callable[[Latency | None], str], latencies: Sequence[Latency | None]
+) -> tuple[str, ...]:
+    return tuple(map(text, latencies))
 
 
 def _place(variant: Variant) -> str:
@@ -99,7 +167,9 @@ def _twin_column(found: Findings) -> list[Column]:
     names = found.graph_names
     cells = tuple(names.get(i, "") for i in range(len(found.variants)))
     meaning = "variants with one letter deploy to one graph"
-    return [Column("twins", meaning, cells, numeric=False)] if names else []
+    if not names:
+        return []
+    return [Column("twins", meaning, cells, numeric=False, explained=True)]
 
 
 def _state_column(found: Findings) -> list[Column]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from analysis.texts import latency_text, network_name, ratio_text
 from analysis.variants import Variant
 
 Figure = dict[str, Any]
@@ -49,6 +50,22 @@ def varying(variants: Sequence[Variant]) -> dict[str, list[str]]:
             if value not in values.setdefault(key, []):
                 values[key].append(value)
     return {key: seen for key, seen in values.items() if len(seen) > 1}
+
+
+def latency_facts(variant: Variant) -> list[tuple[str, str]]:
+    """Return (name, value) of all that was timed of a variant, on every device, for a hover."""
+    first = variant.latency
+    place = f" {first.place}" if first else ""
+    to = network_name(first.reference if first else "") or "reference"
+    return [
+        ("latency ms", f"{latency_text(first)}{place}"),
+        (f"ratio to {to}", ratio_text(first)),
+        *(
+            (f"{name} ms", f"{latency_text(one)}, ratio {ratio_text(one)} {one.device}")
+            for name, one in variant.further.items()
+        ),
+        *(("doubtful", flag) for flag in (first.flags if first else ())),
+    ]
 
 
 def literal(text: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.devices import order_words
 from analysis.pareto import pareto_front
 from analysis.results import Results, Row
 from analysis.speed import speed_words
@@ -49,10 +50,13 @@ def find(results: Results) -> Findings:
 
 
 def headline(found: Findings) -> list[str]:
-    """Return the study's outcome in sentences: front (without training: speed), ties, twins."""
-    if found.measured_only:
-        return [*speed_words(found.variants), *twin_words(found)]
-    return [front_words(found), *tie_words(found.variants), *twin_words(found)]
+    """Return the outcome in sentences: front (without training: speed), ties, devices, twins."""
+    first = (
+        speed_words(found.variants)
+        if found.measured_only
+        else [front_words(found), *tie_words(found.variants)]
+    )
+    return [*first, *order_words(found.variants), *twin_words(found)]
 
 
 def question(results: Results, found: Findings) -> str:
@@ -149,14 +153,14 @@ def _twin_sentence(twins: Sequence[Variant]) -> str:
 
 def _front(variants: Sequence[Variant]) -> tuple[int, ...]:
     """Return the front; latencies of different devices or protocols are never compared."""
-    places: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
+    kins: dict[tuple[str, str, str], list[tuple[int, float, float]]] = {}
     for i, variant in enumerate(variants):
         if variant.top1 and variant.latency:
-            place = variant.latency.device, variant.latency.protocol
-            places.setdefault(place, []).append((i, variant.latency.ms, variant.top1.mean))
+            point = i, variant.latency.ms, variant.top1.mean
+            kins.setdefault(variant.latency.kin, []).append(point)
     return tuple(
         points[best][0]
-        for points in places.values()
+        for points in kins.values()
         for best in pareto_front([point[1:] for point in points])
     )
 

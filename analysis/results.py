@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.further import Timed, device_names, further_columns, timed
+
 STATES = (
-    *("waiting", "measuring", "queued", "running", "preempted"),
+    *("waiting", "measuring", "timing", "queued", "running", "preempted"),
     *("finished", "measured", "pruned", "stopped", "failed", "cancelled"),
 )
 ENDED = ("finished", "measured")  # as they were meant to
@@ -27,14 +29,20 @@ NUMBERS = (
     "epochs",
     "seconds",
 )
-TEXTS = ("device", "protocol", "fingerprint", "commit", "error")
+TEXTS = ("device", "protocol", "fingerprint", "commit", "error", "reference", "flags")
 LEADING = ("study", "key", "state")
-LATER = ("ratio_low", "ratio_high")  # columns that the first version did not have
+LATER = ("ratio_low", "ratio_high", "reference", "flags")  # columns that earlier versions lacked
+BETWEEN_FLAGS = "; "
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run. Scores in percent, latencies in ms; intervals are 95 %; what is missing is None."""
+    """One run. Scores in percent, latencies in ms; intervals are 95 %; what is missing is None.
+
+    The latency columns are the first device's, and so are `flags`: what makes it doubtful.
+    `reference` is the network that ratios are to. `further` holds, by the names of the study's
+    further devices, what was timed there so far.
+    """
 
     study: str
     key: str
@@ -58,6 +66,9 @@ class Row:
     fingerprint: str
     commit: str
     error: str
+    reference: str
+    flags: tuple[str, ...]
+    further: dict[str, Timed]
 
 
 @dataclass(frozen=True)
@@ -72,12 +83,16 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Results:
-    """A study: its rows in file order, its swept keys (without seed) and where it came from."""
+    """A study: its rows in file order, its swept keys (without seed) and where it came from.
+
+    `devices` are the names of its further devices: the first has none in the file.
+    """
 
     study: str
     study_dir: Path
     rows: tuple[Row, ...]
     swept: tuple[str, ...]
+    devices: tuple[str, ...]
     provenance: dict[str, Any]
 
     @property
@@ -109,13 +124,14 @@ def load(study_dir: Path) -> Results:
         ValueError: results.csv is missing, empty or garbled; one line with file and line number.
     """
     path = study_dir / "results.csv"
-    header, *records = _read_records(path)
-    swept = _swept_keys(path, header[1])
-    rows = tuple(_row(path, line, header[1], cells, swept) for line, cells in records)
+    (_, cells), *records = _read_records(path)
+    header = list(map(_printable, cells))
+    swept, devices = _swept_keys(path, header), device_names(header)
+    rows = tuple(_row(path, line, header, cells, swept) for line, cells in records)
     if not rows:
         raise ValueError(f"{path}: holds a header and no runs; run the sweep first")
     provenance = read_object(study_dir / "study.json")
-    return Results(rows[0].study or study_dir.name, study_dir, rows, swept, provenance)
+    return Results(rows[0].study or study_dir.name, study_dir, rows, swept, devices, provenance)
 
 
 def read_curve(path: Path) -> list[Epoch]:
@@ -148,7 +164,9 @@ def _read_records(path: Path) -> list[tuple[int, list[str]]]:
 
 def _swept_keys(path: Path, header: Sequence[str]) -> tuple[str, ...]:
     """Return the columns between `state` and `seed`, the header checked."""
-    missing = [name for name in (*LEADING, "seed", *NUMBERS, *TEXTS) if name not in header]
+    further = [column for name in device_names(header) for column in further_columns(name)]
+    needed = (*LEADING, "seed", *NUMBERS, *TEXTS, *further)
+    missing = [name for name in needed if name not in header]
     if missing and set(missing) <= set(LATER):
         raise ValueError(
             f"{path}: has no column {', '.join(missing)}: an earlier version wrote it; run the"
@@ -203,7 +221,15 @@ def _typed_row(
         fingerprint=record["fingerprint"],
         commit=record["commit"],
         error=record["error"],
+        reference=record["reference"],
+        flags=tuple(flag for flag in record["flags"].split(BETWEEN_FLAGS) if flag.strip()),
+        further=_further(record, number),
     )
+
+
+def _further(record: dict[str, str], number: Callable[[str], float | None]) -> dict[str, Timed]:
+    found = {name: timed(name, record, number) for name in device_names(tuple(record))}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _printable(cell: str) -> str:

@@ -1,9 +1,10 @@
 """The report's sections, top to bottom, as HTML."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from analysis.bars import height_px
 from analysis.columns import ON_FRONT, Column, columns
+from analysis.devices import flag_words
 from analysis.findings import Findings, failure_words, headline, question, run_label
 from analysis.legend import legend
 from analysis.markup import Html, facts, items, join, tag
@@ -77,7 +78,9 @@ def _plot(name: str, spoken: str, height: int | None = None) -> Html:
 
 
 def _table(results: Results, found: Findings) -> Html:
-    shown = columns(results, found)
+    shown = columns(results, found, ratios=True)
+    if results.devices:  # many columns: each as narrow as it can be
+        shown = [column.folded if column.numeric else column for column in shown]
     head = tag("tr", *(_cell("th", column, _heading(column)) for column in shown))
     rows = [
         tag(
@@ -90,15 +93,25 @@ def _table(results: Results, found: Findings) -> Html:
         )
         for i in range(len(found.variants))
     ]
-    table = tag("table", tag("thead", head), tag("tbody", *rows))
-    notes = [f"{_heading(c)}: {c.meaning}" for c in shown if c.name in _EXPLAINED]
+    size = {"class_": "wide"} if results.devices else {}
+    table = tag("table", tag("thead", head), tag("tbody", *rows), **size)
+    notes = [f"{_heading(c)}: {c.meaning}" for c in shown if c.explained]
     return tag(
         "section",
         tag("h2", "All variants"),
         tag("p", "; ".join(notes) + ".", class_="note"),
         tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="All variants"),
+        _doubts(found),
         class_="long",
     )
+
+
+def _doubts(found: Findings) -> Html:
+    words = flag_words(found.variants)
+    if not words:
+        return Html("")
+    heading = tag("h3", "Doubtful latencies")
+    return tag("div", heading, items(words), class_="doubts")
 
 
 def _row_class(found: Findings, i: int) -> str:
@@ -106,7 +119,6 @@ def _row_class(found: Findings, i: int) -> str:
     return "front" if i in found.front else state if state in STATES else ""
 
 
-_EXPLAINED = (ON_FRONT, "top-1 %", "latency ms", "ratio", "twins")
 _STYLES = {ON_FRONT: "star", "twins": "short", "state": "short"}
 
 
@@ -193,8 +205,10 @@ def _provenance(results: Results) -> Html:
     return tag("section", tag("h2", "Provenance"), facts(pairs))
 
 
-def _places(rows: Iterable[Row]) -> list[str]:
-    return sorted({f"{row.device} ({row.protocol})" for row in rows if row.device})
+def _places(rows: Sequence[Row]) -> list[str]:
+    first = {f"{row.device} ({row.protocol})" for row in rows if row.device}
+    others = {f"{n}: {one.device}" for row in rows for n, one in row.further.items()}
+    return [*sorted(first), *sorted(others)]
 
 
 def _plain(value: object) -> str:

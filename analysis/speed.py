@@ -2,29 +2,32 @@
 
 from collections.abc import Sequence
 
-from analysis.texts import latency_text, listed, ms_digits, number, ratio_text
+from analysis.texts import latency_text, listed, ms_digits, network_name, number, ratio_text
 from analysis.variants import Latency, Variant
 
 Timed = tuple[str, Latency]
 
 
 def speed_words(variants: Sequence[Variant]) -> list[str]:
-    """Return the fastest and the slowest variant of each device and protocol in sentences."""
-    places: dict[str, list[Timed]] = {}
+    """Return the fastest and the slowest variant of those that are compared, in sentences."""
+    kins: dict[tuple[str, str, str], list[Timed]] = {}
     for variant in variants:
         if variant.latency:
-            places.setdefault(variant.latency.place, []).append((variant.label, variant.latency))
+            kins.setdefault(variant.latency.kin, []).append((variant.label, variant.latency))
+    several = len({kin[-1] for kin in kins}) > 1
     sentences = []
-    for place, timed in places.items():
-        where = f"On {place}: " if len(places) > 1 else ""
+    for timed in kins.values():
+        place, reference = timed[0][1].place, network_name(timed[0][1].reference)
+        against = f" against {reference or 'no network'}" if several else ""
+        where = f"On {place}{against}: " if len(kins) > 1 else ""
         sentences += [f"{where}{words}" for words in _place_words(timed)]
     return sentences or ["No variant has a latency yet."]
 
 
 def spread(variants: Sequence[Variant]) -> float | None:
-    """Return the slowest latency over the fastest; None with none, or with several places."""
+    """Return the slowest latency over the fastest; None with none, or where some differ in kin."""
     timed = [variant.latency for variant in variants if variant.latency]
-    if not timed or len({latency.place for latency in timed}) > 1:
+    if not timed or len({latency.kin for latency in timed}) > 1:
         return None
     ordered = sorted(timed, key=lambda latency: latency.pace)
     return _times(ordered[0], ordered[-1])
@@ -75,7 +78,7 @@ def _overlap(a: Latency, b: Latency) -> bool:
 
 def _ends(latency: Latency) -> tuple[float, float]:
     """Return the interval of the ratio where there is one, else of the time, else the time."""
-    if latency.ratio_low is not None and latency.ratio_high is not None:
-        return latency.ratio_low, latency.ratio_high
+    if latency.ratio_interval:
+        return latency.ratio_interval
     low, high = latency.low, latency.high
     return latency.ms if low is None else low, latency.ms if high is None else high

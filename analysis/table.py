@@ -1,21 +1,20 @@
 """A study in the terminal: the table, what it says, and where the files are."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from rich import box
-from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.columns import ON_FRONT, Column, columns
+from analysis.columns import Column, columns
+from analysis.devices import flag_words
 from analysis.findings import Findings, failure_words, find, headline
+from analysis.fitting import COMFORTABLE_WIDTH, NAME_WIDTH, fitted, is_roomy, longest
 from analysis.results import Results
-from analysis.texts import MISSING
+from analysis.texts import listed
 
-COMFORTABLE_WIDTH = 100  # columns of text that a table takes at most, if it can
-NAME_WIDTH = 12  # a longer name may be folded
+DOUBT = "yellow"
 STYLES = {"failed": "bold red", "pruned": "yellow", "stopped": "yellow"}
 
 
@@ -25,12 +24,15 @@ def summary(results: Results, width: int = COMFORTABLE_WIDTH) -> list[Renderable
     Nothing in it is read as markup.
     """
     found = find(results)
-    shown = _fitted(columns(results, found), width)
+    wanted = columns(results, found)
+    shown = fitted(wanted, width)
+    left_out = [column.name for column in wanted if column.name not in {c.name for c in shown}]
     return [
         _table(results, found, shown, width),
-        _legend(shown),
+        _legend(shown, left_out),
         Text(),
         *(Text(sentence) for sentence in headline(found)),
+        *_doubts(found),
         *_failures(found),
         Text(),
         *_paths(results),
@@ -47,7 +49,7 @@ def print_summary(results: Results, console: Console) -> None:
 
 
 def _table(results: Results, found: Findings, shown: Sequence[Column], width: int) -> Table:
-    roomy = _width(shown) + 2 * len(shown) < min(width, COMFORTABLE_WIDTH)
+    roomy = is_roomy(shown, width)
     table = Table(
         title=Text(f"{results.study}: {_counts(results)}"),
         title_justify="left",
@@ -62,32 +64,11 @@ def _table(results: Results, found: Findings, shown: Sequence[Column], width: in
             vertical="top",
             no_wrap=column.numeric,
             overflow="fold",
-            min_width=min(_longest(column), NAME_WIDTH),
+            min_width=min(longest(column), NAME_WIDTH),
         )
     for i, cells in enumerate(zip(*(column.cells for column in shown), strict=True)):
         table.add_row(*map(Text, cells), style=_row_style(found, i))
     return table
-
-
-def _fitted(shown: list[Column], width: int) -> list[Column]:
-    """Return columns that fit the width; where they do not, intervals go below their medians."""
-    for name in ("ratio", "latency ms"):
-        if _width(shown) + 2 * len(shown) > min(width, COMFORTABLE_WIDTH):
-            shown = [_folded(column) if column.name == name else column for column in shown]
-    return shown
-
-
-def _folded(column: Column) -> Column:
-    return replace(column, cells=tuple(cell.replace(" [", "\n[") for cell in column.cells))
-
-
-def _longest(column: Column) -> int:
-    lines = (line for cell in column.cells for line in cell.split("\n"))
-    return max(map(cell_len, (*column.name.split(), *lines)))
-
-
-def _width(shown: Sequence[Column]) -> int:
-    return sum(map(_longest, shown))
 
 
 def _row_style(found: Findings, i: int) -> str:
@@ -102,12 +83,18 @@ def _counts(results: Results) -> str:
     return f"{len(states)} run{'s' if len(states) > 1 else ''} ({counted})"
 
 
-def _legend(shown: Iterable[Column]) -> Text:
-    explained = [
-        c for c in shown if c.name in (ON_FRONT, "top-1 %", "latency ms", "ratio", "twins")
+def _legend(shown: Sequence[Column], left_out: Sequence[str]) -> Text:
+    lines = [f"{column.name}: {column.meaning}" for column in shown if column.explained]
+    if left_out:
+        lines.append(f"no room for: {listed(left_out)}; a wider terminal or the report shows them")
+    return Text("\n".join(lines), style="dim")
+
+
+def _doubts(found: Findings) -> list[Text]:
+    return [
+        Text.assemble(("doubtful latency", DOUBT), f" {words}")
+        for words in flag_words(found.variants)
     ]
-    used = [c for c in explained if any(cell not in ("", MISSING) for cell in c.cells)]
-    return Text("\n".join(f"{c.name}: {c.meaning}" for c in used), style="dim")
 
 
 def _failures(found: Findings) -> list[Text]:

@@ -1,11 +1,13 @@
 """Numbers and lists as the terminal and the report print them."""
 
+import re
 from collections.abc import Sequence
 
 from analysis.variants import Estimate, Latency
 
 MISSING = "-"
 NAMED_AT_MOST = 8
+INPUT_AND_CLASSES = re.compile(r"-\d+(x\d+){3}-\d+$")
 
 
 def number(value: float | None, digits: int) -> str:
@@ -39,6 +41,14 @@ def ratio_text(latency: Latency | None) -> str:
     if latency is None:
         return MISSING
     return bounded(latency.ratio, latency.ratio_low, latency.ratio_high, 3)
+
+
+def network_name(reference: str) -> str:
+    """Return a reference network's name without input shape and classes, "" where it has none.
+
+    "repghostnet-1.0x-1x3x224x224-1000" becomes "repghostnet-1.0x".
+    """
+    return INPUT_AND_CLASSES.sub("", reference)
 
 
 def ms_digits(ms: float) -> int:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Sequence
 
-from analysis.figures import COLORS, SYMBOLS, Figure, Style, literal, styles
+from analysis.figures import COLORS, SYMBOLS, Figure, Style, latency_facts, literal, styles
 from analysis.findings import Findings
-from analysis.texts import latency_text, number, ratio_text, score_text
+from analysis.texts import number, score_text
 from analysis.variants import Variant
 
 Ends = Callable[[Variant], tuple[float, float, float]]
@@ -131,11 +131,10 @@ def _front_lines(found: Findings, right: float, bottom: float) -> list[Figure]:
 
     They rise from `bottom` at the fastest variant and run on to `right` at the most accurate.
     """
-    places: dict[tuple[str, str], list[Variant]] = {}
+    kins: dict[tuple[str, str, str], list[Variant]] = {}
     for variant in (found.variants[i] for i in found.front):
         if variant.latency:
-            place = variant.latency.device, variant.latency.protocol
-            places.setdefault(place, []).append(variant)
+            kins.setdefault(variant.latency.kin, []).append(variant)
     return [
         {
             "type": "scatter",
@@ -146,7 +145,7 @@ def _front_lines(found: Findings, right: float, bottom: float) -> list[Figure]:
             "line": {"color": "--front", "width": 2, "dash": "dot", "shape": "hv"},
             "hoverinfo": "skip",
         }
-        for members in places.values()
+        for members in kins.values()
     ]
 
 
@@ -182,21 +181,19 @@ def _hover(found: Findings, stack: Sequence[int]) -> str:
 
 
 def _card(found: Findings, i: int) -> str:
-    facts = [f"{name} <b>{literal(value)}</b>" for name, value in _facts(found, i)]
+    facts = [f"{literal(name)} <b>{literal(value)}</b>" for name, value in _facts(found, i)]
     return "<br>".join([f"<b>{literal(found.variants[i].label)}</b>", *facts])
 
 
 def _facts(found: Findings, i: int) -> list[tuple[str, str]]:
     v = found.variants[i]
-    place = v.latency.place if v.latency else ""
     seeds = ", ".join(map(str, v.seeds)) or "-"
     twins = [found.variants[j].label for t in found.twins if i in t for j in t if j != i]
     return [
         ("top-1 %", score_text(v.top1) + (", on the front" if i in found.front else "")),
         ("top-5 %", score_text(v.top5)),
         ("seeds", seeds if v.top1 and v.top1.n > 1 else f"{seeds} (1 seed: no interval)"),
-        ("latency ms", f"{latency_text(v.latency)} {place}"),
-        ("ratio to reference", ratio_text(v.latency)),
+        *latency_facts(v),
         ("parameters M", number(v.params_m, 2)),
         ("MACs M", number(v.macs_m, 1)),
         ("deployed graph", v.fingerprint[:12] or "-"),

@@ -36,7 +36,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Latency:
-    """One measurement: median in ms and ratio to the reference, with 95 % intervals where known."""
+    """One measurement: ms and ratio to the network `reference`, with 95 % intervals where known.
+
+    With a ratio, ms is ratio times the long-run median of the reference on that device, so that
+    numbers of different days are comparable. `flags` say what makes it doubtful.
+    """
 
     ms: float
     low: float | None
@@ -46,6 +50,8 @@ class Latency:
     ratio_high: float | None
     device: str
     protocol: str
+    reference: str
+    flags: tuple[str, ...] = ()
 
     @property
     def pace(self) -> float:
@@ -57,13 +63,28 @@ class Latency:
 
     @property
     def place(self) -> str:
-        """Device and protocol: only latencies of one place are compared."""
+        """Device and protocol in words."""
         return f"{self.device} {self.protocol}".strip()
+
+    @property
+    def kin(self) -> tuple[str, str, str]:
+        """Device, protocol, reference: only latencies that agree in all of them are compared."""
+        return self.device, self.protocol, self.reference
+
+    @property
+    def ratio_interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the ratio; None where there is none."""
+        if self.ratio_low is None or self.ratio_high is None:
+            return None
+        return self.ratio_low, self.ratio_high
 
 
 @dataclass(frozen=True)
 class Variant:
-    """All runs of one combination of swept settings, which differ in their seed only."""
+    """All runs of one combination of swept settings, which differ in their seed only.
+
+    `latency` is the first device's; `further` holds those of the others by name.
+    """
 
     label: str
     settings: dict[str, str]
@@ -71,6 +92,7 @@ class Variant:
     top1: Estimate | None
     top5: Estimate | None
     latency: Latency | None
+    further: dict[str, Latency]
     params_m: float | None
     macs_m: float | None
     fingerprint: str
@@ -146,27 +168,45 @@ def _variant(results: Results, rows: list[Row]) -> Variant:
         rows=tuple(rows),
         top1=estimate(row.top1 for row in finished),
         top5=estimate(row.top5 for row in finished),
-        latency=_latency(finished or rows),
+        latency=_middle(_first_device(row) for row in finished or rows),
+        further=_further(results.devices, finished or rows),
         params_m=_first(row.params_m for row in rows),
         macs_m=_first(row.macs_m for row in rows),
         fingerprint=next((row.fingerprint for row in rows if row.fingerprint), ""),
     )
 
 
-def _latency(rows: Sequence[Row]) -> Latency | None:
-    """Return the rows' latency: nearly always one shared measurement, else the median one."""
-    timed = [
-        Latency(
-            *(row.latency_ms, row.latency_low, row.latency_high),
-            *(row.latency_ratio, row.ratio_low, row.ratio_high),
-            device=row.device,
-            protocol=row.protocol,
-        )
-        for row in rows
-        if row.latency_ms is not None
-    ]
-    timed.sort(key=lambda latency: latency.ms)
+def _further(devices: Sequence[str], rows: Sequence[Row]) -> dict[str, Latency]:
+    found = {name: _middle(_on(name, row) for row in rows) for name in devices}
+    return {name: latency for name, latency in found.items() if latency}
+
+
+def _middle(latencies: Iterable[Latency | None]) -> Latency | None:
+    """Return the latency of all seeds: nearly always one shared measurement, else the median."""
+    timed = sorted((one for one in latencies if one), key=lambda latency: latency.ms)
     return timed[(len(timed) - 1) // 2] if timed else None
+
+
+def _first_device(row: Row) -> Latency | None:
+    if row.latency_ms is None:
+        return None
+    return Latency(
+        *(row.latency_ms, row.latency_low, row.latency_high),
+        *(row.latency_ratio, row.ratio_low, row.ratio_high),
+        *(row.device, row.protocol, row.reference),
+        flags=row.flags,
+    )
+
+
+def _on(name: str, row: Row) -> Latency | None:
+    one = row.further.get(name)
+    if one is None or one.latency_ms is None:
+        return None
+    return Latency(
+        *(one.latency_ms, one.latency_low, one.latency_high),
+        *(one.latency_ratio, one.ratio_low, one.ratio_high),
+        *(one.device, row.protocol, row.reference),
+    )
 
 
 def _first(values: Iterable[float | None]) -> float | None:

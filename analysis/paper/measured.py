@@ -1,14 +1,19 @@
 """The latencies of the paper's networks among all studies below a folder, with their evidence."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from analysis.further import Timed
+from analysis.paper.intervals import ONE, quotient
+from analysis.paper.tables import BASE
 from analysis.results import Results, Row, load, read_object
+from analysis.texts import network_name
 from repghost.latency.statistics import Interval
+from repghost.models.paper import ENTRIES
 from repghost.models.registry import spec_class
 from repghost.models.spec import ModelSpec
 
@@ -18,16 +23,30 @@ PROTOCOL = "paired"
 
 @dataclass(frozen=True)
 class Timing:
-    """A measured network: median in ms and ratio to RepGhostNet 0.5x, with 95 % intervals."""
+    """A measured network: latency in ms and ratio to `reference`, with 95 % intervals.
+
+    `base` is the ratio of RepGhostNet 0.5x to that reference on that device, None if not known.
+    """
 
     spec: ModelSpec
     ms: Interval
     ratio: Interval
+    reference: str
     device: str
     study: str
     started: str
     commit: str
     mnn: str
+    base: Interval | None = None
+
+    @property
+    def to_base(self) -> Interval | None:
+        """The ratio to RepGhostNet 0.5x; None where that network was not timed the same way."""
+        if self.reference == BASE:
+            return self.ratio
+        if self.spec == ENTRIES[BASE].spec:
+            return ONE
+        return quotient(self.ratio, self.base) if self.base else None
 
 
 def timings(outputs: Path) -> tuple[list[Timing], list[str]]:
@@ -45,10 +64,17 @@ def timings(outputs: Path) -> tuple[list[Timing], list[str]]:
 
 
 def by_device(found: Sequence[Timing]) -> dict[str, dict[ModelSpec, Timing]]:
-    """Return the newest study's timing of each network on each device."""
+    """Return the newest study's timing of each network on each device.
+
+    One that can be put as a ratio to RepGhostNet 0.5x goes before a newer one that cannot.
+    """
+    ordered = sorted(found, key=lambda one: (one.started, one.study))
+    bases = {(t.device, t.reference): t.ratio for t in ordered if t.spec == ENTRIES[BASE].spec}
     devices: dict[str, dict[ModelSpec, Timing]] = {}
-    for one in sorted(found, key=lambda one: (one.started, one.study)):
-        devices.setdefault(one.device, {})[one.spec] = one
+    for one in (replace(one, base=bases.get((one.device, one.reference))) for one in ordered):
+        known = devices.setdefault(one.device, {})
+        if one.spec not in known or one.to_base or not known[one.spec].to_base:
+            known[one.spec] = one
     return dict(sorted(devices.items()))
 
 
@@ -67,28 +93,29 @@ def chosen_devices(devices: Mapping[str, Any], wanted: str | None) -> list[str]:
 
 def _of_study(results: Results) -> Iterator[Timing]:
     for row in results.rows:
-        ms = _interval(row.latency_ms, row.latency_low, row.latency_high)
-        ratio = _interval(row.latency_ratio, row.ratio_low, row.ratio_high)
-        if row.protocol != PROTOCOL or ms is None or ratio is None:
+        if row.protocol != PROTOCOL:
             continue
         spec = _spec(results.runs_dir / row.key / "config.yaml")
         if spec is not None and _fingerprint(results, row) == row.fingerprint:
-            yield _timing(results, row, spec, ms, ratio)
+            yield from _of_run(results, row, spec)
 
 
-def _timing(results: Results, row: Row, spec: ModelSpec, ms: Interval, ratio: Interval) -> Timing:
+def _of_run(results: Results, row: Row, spec: ModelSpec) -> Iterator[Timing]:
+    """Yield the run's timings, on the first device and on the further ones."""
     known = results.provenance
     versions = known.get("versions")
-    return Timing(
-        spec,
-        ms,
-        ratio,
-        row.device,
-        results.study,
-        started=str(known.get("started") or ""),
-        commit=row.commit or str(known.get("commit") or "unknown"),
-        mnn=str(versions.get("MNN", "unknown")) if isinstance(versions, dict) else "unknown",
-    )
+    timed: list[Row | Timed] = [row, *row.further.values()]
+    for one in timed:
+        ms = _interval(one.latency_ms, one.latency_low, one.latency_high)
+        ratio = _interval(one.latency_ratio, one.ratio_low, one.ratio_high)
+        if ms is None or ratio is None:
+            continue
+        yield Timing(
+            *(spec, ms, ratio, network_name(row.reference), one.device, results.study),
+            started=str(known.get("started") or ""),
+            commit=row.commit or str(known.get("commit") or "unknown"),
+            mnn=str(versions.get("MNN", "unknown")) if isinstance(versions, dict) else "unknown",
+        )
 
 
 def _interval(value: float | None, low: float | None, high: float | None) -> Interval | None:
