@@ -87,9 +87,8 @@ class TrialEvaluator:
         return Outcome(step.state, step.top1, ms, step.reason, ratio=ratio)
 
     def awaited(self, ticket: Ticket) -> str:
-        """Name the device whose worker is waited for, and what it does."""
-        name = ticket.settings.latency.devices[0]
-        return f"its latency on {name}"
+        """Name the device whose worker is waited for."""
+        return f"waits for its latency on {ticket.settings.latency.devices[0]}"
 
     def further(self, ticket: Ticket) -> dict[str, Mark]:
         """Return how far the latency is on each device but the first."""

@@ -11,10 +11,9 @@ from repghost.sweep.evaluator import Evaluator
 from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
 from repghost.sweep.rungs import Curve, StopSpec, verdict
 from repghost.sweep.study import Ledger
-from repghost.sweep.ticket import AT_WORK, REQUEUED, WAITING, Outcome, Ticket
+from repghost.sweep.ticket import AT_WORK, REQUEUED, TIMING, WAITING, Outcome, Ticket
 
 DOING = {"prepare": "measuring", "measure": "measuring", "train": "running"}
-TIMING = "timing"  # state of a variant that waits for a worker
 AWAITED_S = 2.0  # between two looks at what workers have brought
 LONGEST_PAUSE_S = 60.0  # between two tries at what the machine lost
 RUNGS_S = 2.0  # between two looks at the curves

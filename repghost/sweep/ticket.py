@@ -8,7 +8,9 @@ from repghost.settings import Settings
 from repghost.sweep.space.points import Value
 
 WAITING = "waiting"
-AT_WORK = ("measuring", "timing", "queued", "running", "preempted")
+TIMING = "timing"  # a worker is to bring its latency, and no job is at work on it
+IN_JOBS = ("measuring", "queued", "running", "preempted")
+AT_WORK = (*IN_JOBS, TIMING)
 REQUEUED = "requeued: "  # begins the cause of a variant that waits again
 ENDS = ("finished", "measured", "pruned", "stopped", "failed", "cancelled")
 

@@ -10,7 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from repghost.deploy.quiet import captured_output
 
-pytest.register_assert_rewrite("device_contract", "store_contract", "queue_contract", "adb_phone")
+pytest.register_assert_rewrite(
+    "device_contract", "store_contract", "queue_contract", "adb_phone", "worker_shop"
+)
 
 CHS, SIDE = 16, 20
 

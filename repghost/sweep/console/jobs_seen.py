@@ -9,7 +9,7 @@ from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
 from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.jobs.local import LocalJobs
 from repghost.sweep.scheduler import DOING
-from repghost.sweep.ticket import AT_WORK, Ticket
+from repghost.sweep.ticket import IN_JOBS, Ticket
 
 UNTOLD = "its result is there; the next command puts it into the table"
 GONE = "its job has ended, nobody looked yet"
@@ -53,7 +53,7 @@ class JobsSeen:
         if life.ended:
             return noted
         if ticket.row not in self.jobs:
-            lost = life.state in AT_WORK and not driven and not self.silent
+            lost = life.state in IN_JOBS and not driven and not self.silent
             if lost and Run(ticket.settings.outputs, ticket.key).result():
                 return Standing("finished", life.since, life.job, reason=UNTOLD)
             return Standing(life.state, life.since, life.job, reason=GONE) if lost else noted

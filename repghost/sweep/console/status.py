@@ -16,7 +16,7 @@ from repghost.sweep.console.jobs_seen import JobsSeen, Standing, look_at_jobs
 from repghost.sweep.evaluator import TrialEvaluator
 from repghost.sweep.jobs.launchers import LocalSpec, SlurmSpec
 from repghost.sweep.study import Ledger
-from repghost.sweep.ticket import ENDS, WAITING, Ticket
+from repghost.sweep.ticket import ENDS, TIMING, WAITING, Ticket
 
 HOUR_S = 3600.0
 SQLITE = "sqlite:///"
@@ -124,7 +124,7 @@ class Status:
 def counted_states(states: Iterable[str]) -> dict[str, int]:
     """Count states, those of work in progress first."""
     found = Counter(states)
-    order = ("running", "measuring", "preempted", "queued", WAITING, *ENDS)
+    order = ("running", "measuring", "preempted", "queued", TIMING, WAITING, *ENDS)
     return {state: found[state] for state in order if found[state]}
 
 

@@ -17,7 +17,7 @@ from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.jobs.local import LocalJobs
 from repghost.sweep.results import Results
 from repghost.sweep.study import Ledger
-from repghost.sweep.ticket import AT_WORK, Outcome, Ticket
+from repghost.sweep.ticket import IN_JOBS, Outcome, Ticket
 
 CAUSE = "stopped by python -m repghost.sweep stop"
 LEAVES_WITHIN_S = 30.0  # a driver looks every two seconds
@@ -36,7 +36,7 @@ class Ended:
 
     def may_go_on(self, ticket: Ticket) -> bool:
         """Whether a job may still be at work on a variant."""
-        if self.silent and ticket.life.state in AT_WORK:
+        if self.silent and ticket.life.state in IN_JOBS:
             return True
         return any(job.row == ticket.row for job in self.alive)
 

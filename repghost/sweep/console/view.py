@@ -11,13 +11,20 @@ from rich.text import Text
 
 from repghost.sweep.console.board import NO_VALUE
 from repghost.sweep.console.status import Row, Status, counted_states
+from repghost.sweep.ticket import TIMING
 
 SHOWN = 40  # variants in the table; of more, some are only counted
 WIDEST = 120  # columns of text that the table takes at most
 NAME_WIDTH = 12  # a longer name may be folded
 NAMED = 3
-BY_INTEREST = ("running", "measuring", "preempted", "queued")  # at work
-STYLES = {"failed": "bold red", "running": "green", "measuring": "green", "preempted": "yellow"}
+BY_INTEREST = ("running", "measuring", "preempted", "queued", TIMING)  # at work
+STYLES = {
+    "failed": "bold red",
+    "running": "green",
+    "measuring": "green",
+    TIMING: "cyan",
+    "preempted": "yellow",
+}
 NUMERIC = ("since", "epoch", "top-1 %", "latency ms")
 Texts = dict[str, str]  # by column
 
