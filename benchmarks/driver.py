@@ -28,10 +28,11 @@ from benchmarks.finished import make_finished
 from benchmarks.slots import Sleepers
 from repghost.provenance import commit
 from repghost.settings import Settings
+from repghost.sweep.flights import Places
 from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.jobs.local import LocalJobs
 from repghost.sweep.jobs.slurm import SlurmJobs
-from repghost.sweep.scheduler import Places, Scheduler
+from repghost.sweep.scheduler import Scheduler
 from repghost.sweep.space.dimensions import Choice, Interval
 from repghost.sweep.space.points import Point, SamplerSpec
 from repghost.sweep.space.search import Search

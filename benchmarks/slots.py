@@ -28,11 +28,12 @@ from rich.table import Table
 from benchmarks.sleeper import sleep_for
 from repghost.provenance import commit
 from repghost.settings import Settings
+from repghost.sweep.flights import Places
 from repghost.sweep.jobs.contract import Task
 from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.jobs.local import LocalJobs
 from repghost.sweep.jobs.slurm import SlurmJobs
-from repghost.sweep.scheduler import Places, Scheduler
+from repghost.sweep.scheduler import Scheduler
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome, Ticket

@@ -17,11 +17,12 @@ from repghost.sweep.console.closing import close
 from repghost.sweep.console.lines import Lines
 from repghost.sweep.console.workers import WorkerWatch, left_to_workers
 from repghost.sweep.evaluator import TrialEvaluator
+from repghost.sweep.flights import Places
 from repghost.sweep.jobs.launchers import LocalSpec, SlurmSpec
 from repghost.sweep.jobs.local import LocalJobs
 from repghost.sweep.jobs.snapshot import take
 from repghost.sweep.results import Results
-from repghost.sweep.scheduler import Places, Scheduler
+from repghost.sweep.scheduler import Scheduler
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome, Ticket

@@ -2,48 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from repghost.steps import AWAIT
 from repghost.sweep.evaluator import Evaluator
+from repghost.sweep.flights import DOING, Flight, Places, state_of
 from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
 from repghost.sweep.rungs import Curve, StopSpec, verdict
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import AT_WORK, REQUEUED, TIMING, WAITING, Outcome, Ticket
 
-DOING = {"prepare": "measuring", "measure": "measuring", "train": "running"}
 AWAITED_S = 2.0  # between two looks at what workers have brought
 LONGEST_PAUSE_S = 60.0  # between two tries at what the machine lost
 RUNGS_S = 2.0  # between two looks at the curves
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where jobs run: measurements beside the driver, trainings here or on a cluster."""
-
-    measuring: Backend
-    training: Backend
-
-    def of(self, stage: str) -> Backend:
-        """Return the backend for a stage."""
-        return self.training if stage == "train" else self.measuring
-
-    @property
-    def both(self) -> list[Backend]:
-        """Each backend once."""
-        one = self.training is self.measuring
-        return [self.training] if one else [self.measuring, self.training]
-
-
-@dataclass
-class Flight:
-    """A job at work on a variant, and what the variant had saved when it was handed over."""
-
-    job: Job
-    saved: float
-    sight: Sight = field(default_factory=lambda: Sight(Phase.QUEUED))
 
 
 class Scheduler:
@@ -148,7 +120,7 @@ class Scheduler:
             self._advance(ticket, flight, sight)
         elif sight.phase is not Phase.UNKNOWN:
             flight.sight = sight
-            self._note(ticket, _state(ticket, flight), sight.reason, flight.job)
+            self._note(ticket, state_of(ticket, flight), sight.reason, flight.job)
 
     def _note(self, ticket: Ticket, state: str, cause: str, job: Job) -> None:
         """Write a state that is new; why a job waits changes often and is only shown."""
@@ -317,11 +289,3 @@ class Scheduler:
             for ticket in [ticket for ticket in tickets if ticket.row in taken]:
                 self._note(ticket, "queued", "", taken[ticket.row])
             tickets = [ticket for ticket in tickets if ticket.row not in taken] if jobs else []
-
-
-def _state(ticket: Ticket, flight: Flight) -> str:
-    """Name the state of a job that has not ended; one that ran and waits again was preempted."""
-    if flight.sight.phase is Phase.RUNNING:
-        return DOING[flight.job.stage]
-    ran = ticket.life.state in ("running", "preempted") and ticket.life.job == flight.job.id
-    return "preempted" if ran else "queued"

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from repghost.settings import Settings
+from repghost.sweep.flights import Places
 from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.rungs import Curve, StopSpec
-from repghost.sweep.scheduler import Places, Scheduler
+from repghost.sweep.scheduler import Scheduler
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome, Ticket
@@ -34,11 +35,17 @@ class World:
     over_budget: set[str] = field(default_factory=set)
     curves: dict[str, Curve] = field(default_factory=dict)
     elsewhere: set[str] = field(default_factory=set)
+    unprepared: set[str] = field(default_factory=set)
+    with_worker: set[str] = field(default_factory=set)  # a worker is to bring their latency
     full: bool = False
     now: float = 1000.0
 
     def review(self, ticket: Ticket) -> str | Outcome:
         name = str(ticket.swept["name"])
+        if name in self.unprepared:
+            return "prepare"
+        if name in self.with_worker:
+            return "await"
         if name not in self.measured:
             return "measure"
         if name in self.over_budget:
@@ -59,6 +66,9 @@ class World:
 
     def curve(self, ticket: Ticket) -> Curve | None:
         return self.curves.get(str(ticket.swept["name"]))
+
+    def awaited(self, ticket: Ticket) -> str:
+        return "waits for its latency on pixel"
 
     def blocked(self) -> str | None:
         return "the disk is full" if self.full else None
@@ -85,7 +95,7 @@ class Machine:
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         jobs = []
         for task in tasks[: self.takes]:
-            duration = 1.0 if task.stage == "measure" else self.world.train_s[task.key]
+            duration = self.world.train_s[task.key] if task.stage == "train" else 1.0
             job = Job(f"{task.key}/{len(self.started)}", task.row, task.stage)
             self.live[job] = task, self.world.now + duration
             self.started.append((task.stage, task.key))
@@ -113,6 +123,8 @@ class Machine:
         del self.live[job]
         if task.key in self.world.breaks:
             self.world.errors[task.key] = self.world.breaks[task.key]
+        elif task.stage == "prepare":
+            self.world.unprepared.discard(task.key)
         else:
             done = self.world.measured if task.stage == "measure" else self.world.trained
             done.add(task.key)
@@ -186,6 +198,35 @@ def test_every_variant_is_measured_and_trained_once_and_its_life_is_told(tmp_pat
     assert set(case.states().values()) == {"finished"}
     measured, trained = ["waiting", "queued", "measuring"], ["waiting", "queued", "running"]
     assert case.lives("a") == [*measured, *trained, "finished"]
+
+
+def test_all_are_prepared_before_they_are_measured_together(tmp_path):
+    case = bench(tmp_path, "abc", unprepared=set("abc"))
+    case.run()
+    stages = ("prepare", "measure", "train")
+    assert case.training.started == [(stage, name) for stage in stages for name in "abc"]
+    assert case.states() == dict.fromkeys("abc", "finished")
+
+
+def test_a_variant_whose_latency_a_worker_brings_waits_without_a_job(tmp_path):
+    case = bench(tmp_path, "ab", with_worker={"a"})
+    case.run(seconds=20.0)
+    assert case.states() == {"a": "timing", "b": "finished"}
+    assert case.causes()["a"] == "waits for its latency on pixel"
+    assert not case.scheduler.done and ("train", "a") not in case.training.started
+    case.world.with_worker.clear()
+    case.world.measured.add("a")
+    case.run(seconds=20.0)
+    assert case.scheduler.done and case.states()["a"] == "finished"
+    assert case.lives("a") == ["waiting", "timing", "waiting", "queued", "running", "finished"]
+
+
+def test_a_driver_that_comes_back_waits_for_the_worker_again(tmp_path):
+    case = bench(tmp_path, "a", with_worker={"a"})
+    case.run(seconds=5.0)
+    again = Bench(tmp_path, case.world, "a", Machine(case.world))
+    again.run(seconds=5.0)
+    assert again.states() == {"a": "timing"} and again.lives("a") == ["waiting", "timing"]
 
 
 def test_nothing_runs_beside_a_measurement_but_other_measurements(tmp_path):

@@ -34,6 +34,19 @@ def close(
         rest = f" and {len(names) - NAMED} more" if names[NAMED:] else ""
         who = ", ".join(names[:NAMED]) + rest
         console.print(f"{who}: {remark}", markup=False, soft_wrap=True)
+    for device in sorted(_devices(tickets, evaluator)):
+        for flag in evaluator.timings.store.flags(device):
+            console.print(f"flag on {device}: {flag}", markup=False, soft_wrap=True)
+
+
+def _devices(tickets: Sequence[Ticket], evaluator: TrialEvaluator) -> set[str]:
+    """Return the profiles of the devices on which these variants were timed."""
+    found = [
+        evaluator.latency(ticket, name)
+        for ticket in tickets
+        for name in ticket.settings.latency.devices
+    ]
+    return {one.identity.device for one in found if one}
 
 
 def _remarks(tickets: Sequence[Ticket], evaluator: TrialEvaluator) -> dict[str, list[str]]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from repghost.run import Run
 from repghost.sweep.console.folder import StudyFolder
+from repghost.sweep.flights import DOING
 from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
 from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.jobs.local import LocalJobs
-from repghost.sweep.scheduler import DOING
 from repghost.sweep.ticket import IN_JOBS, Ticket
 
 UNTOLD = "its result is there; the next command puts it into the table"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from repghost.run import Run
 from repghost.sweep.console.board import Board, Line
 from repghost.sweep.evaluator import TrialEvaluator
-from repghost.sweep.scheduler import Flight
+from repghost.sweep.flights import Flight
 from repghost.sweep.ticket import Life, Ticket
 
 READ_S = 1.0  # between two looks at the files of a run at work
