@@ -31,6 +31,7 @@ from repghost.latency.record import DeviceState
 
 POLL_S = 5.0
 REBUILD = "name all of its libraries in device.libraries, built together for this phone"
+SESSION = "session-"  # begins the name of a session's folder
 STALE_DAYS = 1  # a session's folder is touched before each block of rounds
 FIXED_PERFORMANCE_SDK = 30  # Android 11
 FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
@@ -59,8 +60,10 @@ class AdbDevice:
         self._phone = PhoneLink(spec.server, spec.serial)
         self._build = Build(spec.benchmark, tuple(spec.libraries))
         self._depth = 0  # how many `with` it is in
-        self._folder = f"{spec.folder}/{uuid.uuid4().hex[:12]}"  # another worker has another one
+        # Another worker has another one.
+        self._folder = f"{spec.folder}/{SESSION}{uuid.uuid4().hex[:12]}"
         self._models: set[str] = set()
+        self._tried: set[tuple[str, int, str]] = set()
         self._fixed_performance = False
 
     @property
@@ -122,7 +125,9 @@ class AdbDevice:
         network = PhoneNetwork(
             self._phone, path, self._folder, digest, threads, numerics, mask(cores)
         )
-        network.try_out()
+        if (digest, threads, numerics) not in self._tried:
+            network.try_out()
+            self._tried.add((digest, threads, numerics))
         return network
 
     def ready(self, sleep: Callable[[float], None]) -> list[str]:
@@ -220,13 +225,15 @@ class AdbDevice:
     def _make_folder(self) -> None:
         """Make this session's folder anew; remove those of sessions that were killed."""
         above, own = shlex.quote(self._spec.folder), shlex.quote(self._folder)
-        old = f"-mindepth 1 -maxdepth 1 -type d -mtime +{STALE_DAYS}"
+        ours = f"-mindepth 1 -maxdepth 1 -type d -name '{SESSION}*'"
+        old = f"{ours} -mtime +{STALE_DAYS}"
         self._phone.run(f"find {above} {old} -exec rm -rf {{}} ';' 2>/dev/null")
         self._phone.read(f"rm -rf {own} && mkdir -p {above} && mkdir -m 700 {own}")
 
     def _close(self) -> None:
         """Leave nothing behind; that a phone is gone, the next call will tell."""
         self._models.clear()
+        self._tried.clear()
         above, own = shlex.quote(self._spec.folder), shlex.quote(self._folder)
         last_one = (
             f"rmdir {above} 2>/dev/null"  # a session that goes on keeps the clocks as it has them
