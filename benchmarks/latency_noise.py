@@ -1,6 +1,7 @@
 """Does the number hold still? GhostNet 0.5x / RepGhostNet 0.5x at 224 pixels, again and again.
 
-    python -m benchmarks.latency_noise             20 repeats, about ten minutes on a quiet machine
+    python -m benchmarks.latency_noise             20 repeats, about half an hour
+    python -m benchmarks.latency_noise --others 6  ... a third of an hour
     python -m benchmarks.latency_noise --quick     small networks, few rounds: only whether it runs
 
 Every repeat is a process of its own. It takes the ratio by `paired`, by the paper's protocol (the
@@ -111,7 +112,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=20, help="of each protocol")
+    parser.add_argument("--repeats", type=int, default=20, help="of `paired`")
+    parser.add_argument("--others", type=int, default=20, help="repeats of the other protocols")
     parser.add_argument("--size", type=int, default=224, help="side of the input in pixels")
     parser.add_argument("--precision", type=float, default=0.01, help="at which `paired` stops")
     parser.add_argument("--rounds", type=int, default=600, help="at which `paired` gives up")
@@ -147,11 +149,12 @@ def _orders(
     model, reference, other = (str(files[n]) for n in (MODEL, REFERENCE, OTHER_REFERENCE))
     shuffled = random.Random(SEED)
     for seed in range(arguments.repeats):
+        others = seed < arguments.others
         orders = [
-            ("", Order(model, reference, seed, **limits)),
-            ("", Order(model, reference, seed, loaded=True, **limits)),
+            ("", Order(model, reference, seed, loaded=loaded, others=others, **limits))
+            for loaded in (False, True)
         ]
-        if seed % 2 or arguments.repeats < 4:  # half of them: only to choose the reference
+        if seed % 4 == 1 or arguments.repeats < 4:  # some of them: only to choose the reference
             to_other = Order(model, other, seed, others=False, **limits)
             orders.append(("paired, to RepGhostNet 1.0x", to_other))
         shuffled.shuffle(orders)

@@ -11,6 +11,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from repghost.latency.devices.contract import DeviceError
+
 LAUNCHER = "hydra.launcher."
 
 
@@ -25,7 +27,7 @@ def complaint(error: Exception, conf: Path, words: Sequence[str]) -> str | None:
         return f"{error.filename}: {error.strerror}; outputs=FOLDER writes elsewhere"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _with_suggestion(str(error), conf, words)
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError | DeviceError):
         return " ".join(str(error).split())
     return None
 

@@ -1,6 +1,7 @@
 """`launch.py` without -m: one variant in this process, with its progress as plain lines."""
 
 import time
+from functools import partial
 
 from rich.console import Console
 
@@ -17,16 +18,23 @@ POLL_S = 2.0  # between two looks for a latency that a worker is to bring
 
 
 def run_one(settings: Settings) -> int:
-    """Measure and train one variant, or go on with it; return the exit code."""
+    """Measure and train one variant, or go on with it; return the exit code.
+
+    Raises:
+        DeviceError: the first device is this machine's own, and is not there.
+    """
     console = Console(highlight=False)
     run = Run(settings.outputs, settings.variant.key)
     timings = Timings(Store(settings.storage.url))
+    skipped = timings.skipped(settings)
     share_cores()
     console.print(f"run {run.key} in {run.folder}", soft_wrap=True)
 
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
+    for name, why in skipped.items():
+        say(f"device {name}: skipped: {why}")
     try:
         end = _to_the_end(settings, run, timings, say)
         _say_end(end, settings, run, say)
@@ -44,9 +52,10 @@ def _to_the_end(settings: Settings, run: Run, timings: Timings, say: Say) -> End
     watch = WorkerWatch(timings.workers, [settings], settings.storage.url)
     if settings.retry == "failed":
         timings.forgive(settings, run)
+    needed = partial(timings.needed_of_workers, settings, run)
     threads, said = threads_for(settings.parallel), False
     while not isinstance(step := next_step(settings, run, timings), End):
-        for notice in watch.notices():
+        for notice in watch.notices(needed):
             say(notice)
         if step == "await":
             time.sleep(POLL_S)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from repghost.latency.devices.contract import DeviceError
 from repghost.latency.devices.opening import open_device
 from repghost.latency.devices.spec import CUDA, HERE, CudaSpec, DeviceSpec
 from repghost.latency.queue.requests import FAILED, Request, Requests, Standing
@@ -35,6 +36,7 @@ class Timings:
         self.requests = Requests(store.database)
         self._found: dict[Identity, Measurement] = {}
         self._devices: dict[str, tuple[float, KnownDevice]] = {}
+        self._lacking: dict[str, str | None] = {}  # this machine's own devices -> why not there
 
     @cached_property
     def workers(self) -> Workers:
@@ -53,6 +55,32 @@ class Timings:
             announced = self.workers.known(name) or placeholder(name)
             self._devices[name] = self._clock() + FRESH_S, announced
         return self._devices[name][1]
+
+    def devices(self, settings: Settings) -> list[str]:
+        """Return the devices that are timed on: not a further GPU that this machine lacks."""
+        skipped = self.skipped(settings)
+        return [name for name in settings.latency.devices if name not in skipped]
+
+    def skipped(self, settings: Settings) -> dict[str, str]:
+        """Return the further devices of this machine that are not there -> why.
+
+        Raises:
+            DeviceError: the first device, on which all depends, is not there.
+        """
+        first, *further = settings.latency.devices
+        if first in HERE:
+            self.device(settings, first)
+        own = {name: self._why_lacking(settings, name) for name in further if name in HERE}
+        return {name: why for name, why in own.items() if why}
+
+    def _why_lacking(self, settings: Settings, name: str) -> str | None:
+        if name not in self._lacking:
+            try:
+                self.device(settings, name)
+                self._lacking[name] = None
+            except DeviceError as error:
+                self._lacking[name] = str(error)
+        return self._lacking[name]
 
     def identity(self, settings: Settings, fingerprint: str, name: str) -> Identity:
         """Return what a graph's latency on a device is kept under."""
@@ -82,14 +110,14 @@ class Timings:
     def latency(self, settings: Settings, run: Run, name: str | None = None) -> Measurement | None:
         """Return the latency of a variant's deployed network, by default on the first device."""
         deployed = run.deployed(settings.timed_shape)
-        if deployed is None:
+        if deployed is None or name in self.skipped(settings):
             return None
         device = name or settings.latency.devices[0]
         return self.find(self.identity(settings, deployed["fingerprint"], device))
 
     def marks(self, settings: Settings, fingerprint: str) -> Mapping[str, Mark]:
-        """Return how far the latency is on each device of the variant."""
-        names = settings.latency.devices
+        """Return how far the latency is on each device that the variant is timed on."""
+        names = self.devices(settings)
         wanted = {name: self.identity(settings, fingerprint, name) for name in names}
         marks: dict[str, Mark] = {name: self.find(one) for name, one in wanted.items()}
         if all(marks.values()):
@@ -122,9 +150,20 @@ class Timings:
     def forgive(self, settings: Settings, run: Run) -> None:
         """Let latencies that could not be measured be measured again."""
         if deployed := run.deployed(settings.timed_shape):
-            for name in settings.latency.devices:
+            for name in self.devices(settings):
                 identity = self.identity(settings, deployed["fingerprint"], name)
                 self.requests.forgive(identity)
+
+    def needed_of_workers(self, settings: Settings, run: Run) -> set[str]:
+        """Return the devices on which a variant's latency has yet to be made by a worker."""
+        served = {name for name in settings.latency.devices if name not in HERE}
+        deployed = run.deployed(settings.timed_shape) if served else None
+        if deployed is None:
+            return served
+        marks = self.marks(settings, deployed["fingerprint"])
+        return {
+            name for name in served if marks[name] is None or waits_for_worker(name, marks[name])
+        }
 
 
 def waits_for_worker(name: str, mark: Mark) -> bool:

@@ -174,7 +174,7 @@ def _measure(settings: Settings, run: Run, say: Say, stop: Stop) -> None:
     deployed = run.deployed(settings.timed_shape)
     assert deployed is not None
     with TemporaryDirectory(prefix="repghost-latency-") as folder:
-        for name in (name for name in settings.latency.devices if name in HERE):
+        for name in (name for name in timings.devices(settings) if name in HERE):
             identity = timings.identity(settings, deployed["fingerprint"], name)
             device = open_device(device_here(settings, name), say)
             serve_until_done(identity, store, device, Path(folder), say=say, check=stop.obey)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import TypeVar
 
 from repghost.latency.devices.contract import Device, DeviceError
@@ -21,6 +22,7 @@ from repghost.latency.session import paired_session
 SEED = 0
 RENEWALS = 4  # of a lease: the database may be away for three quarters of one
 AWAY_S = 2.0  # between two tries at a database that does not answer
+QUOTES, MOST_CHATTER = "; it said: ", 200  # what a runtime said, and how much of it is kept
 Say = Callable[[str], None]
 T = TypeVar("T")
 
@@ -118,7 +120,7 @@ class Bench:
 
     def _file(self, digest: str) -> Path | None:
         """Return the file of that content, fetched once; None where it is gone."""
-        path = self._folder / f"{digest[:24]}.network"
+        path = self._path(digest)
         if not path.exists():
             content = patiently(partial(self._requests.model, digest), self._say, self._sleep)
             if content is None:
@@ -126,16 +128,29 @@ class Bench:
             path.write_bytes(content)
         return path
 
+    def _path(self, digest: str) -> Path:
+        return self._folder / f"{digest[:24]}.network"
+
     def _keep(self, claim: Claim, found: Measurement | ValueError) -> bool:
         if isinstance(found, ValueError):
-            self._say(f"{claim.label}: {found}")
-            patiently(partial(self._requests.fail, claim, str(found)), self._say, self._sleep)
+            why = self._in_names(str(found), claim)
+            self._say(f"{claim.label}: {why.removeprefix(f'{claim.label}: ')}")
+            patiently(partial(self._requests.fail, claim, why), self._say, self._sleep)
             return False
         finish = partial(self._requests.finish, claim, found)
         stands = patiently(finish, self._say, self._sleep)
         words = in_words(found) if stands else "its lease was lost: another worker measures it"
         self._say(f"{claim.label}: {words}")
         return stands
+
+    def _in_names(self, said: str, claim: Claim) -> str:
+        """Return an error in a line that names networks rather than our files of them."""
+        names = {claim.model: claim.label, claim.reference: claim.identity.reference}
+        for digest, name in names.items():
+            if digest is not None:
+                said = said.replace(str(self._path(digest)), name)
+        what, quotes, chatter = " ".join(said.split()).partition(QUOTES)
+        return what + quotes + shorten(chatter, MOST_CHATTER, placeholder=" ...")
 
     def _give_back(self, left: dict[int, Claim], why: str) -> None:
         """Put back what is not measured; where the database is away the leases run out."""

@@ -28,7 +28,7 @@ class Flags:
         worst = max(texts, key=_readings)
         if self._blocks == 1:
             return worst
-        most = "at most; " if len(set(texts)) > 1 else ""
+        most = "at most, " if len(set(texts)) > 1 else ""
         return f"{worst} ({most}in {len(texts)} of {self._blocks} blocks)"
 
 

@@ -96,17 +96,16 @@ class Sampler:
         self.run_ms = max(SAMPLE_MS / MOST_RUNS, run_ms)
         self.runs = round(max(1, self.fewest_runs, SAMPLE_MS / self.run_ms))
 
-    @property
-    def visits_per_load(self) -> int:
-        """The samples that a load is worth: the more, the longer it takes beside a sample.
+    def visits_per_load(self, samples: int) -> int:
+        """Return how many visits of so many samples a load is worth.
 
-        What n rounds of v samples leave is b / n + w / (n v), and they cost n (load + v sample):
-        the best v is the root of w / b times load / sample. It is a flat optimum.
+        What n rounds of v visits leave is b / n + w / (n v), and they cost n (load + v visit): the
+        best v is the root of w / b times load / visit. It is a flat optimum.
         """
         if self.call_s <= 0:  # a clock that stands still says nothing
             return 1
         load_s = self.load_s + self.settling_runs * self.run_ms / 1e3
-        visit_s = self.call_s + self.refill_runs * self.run_ms / 1e3
+        visit_s = samples * self.call_s + self.refill_runs * self.run_ms / 1e3
         best = round(math.sqrt(NOISE_RATIO * load_s / visit_s))
         return max(1, min(MOST_VISITS, best))
 
@@ -123,14 +122,14 @@ class Sampler:
         """The untimed runs that bring a network's data back to caches that another one had."""
         return math.ceil(REFILL_SHARE * self.runs)
 
-    def sample_ms(self, network: TimedNetwork, first: bool) -> float:
-        """Return the mean time of one sample's runs, the network settled before.
+    def visit_ms(self, network: TimedNetwork, samples: int, first: bool) -> list[float]:
+        """Return the mean times of the runs of some samples in a row, the network settled before.
 
-        `first` is the first sample after the load. At a later one another network ran in between:
+        `first` is the first visit after the load. At a later one another network ran in between:
         the next run takes up to 3 % longer than the one after it.
         """
-        settle = self.settling_runs if first else self.refill_runs
-        return require_time(network.time_ms(self.runs, settle))
+        settle = [self.settling_runs if first else self.refill_runs, *[0] * (samples - 1)]
+        return [require_time(network.time_ms(self.runs, untimed)) for untimed in settle]
 
     def settle(self, network: TimedNetwork) -> None:
         """Bring a network that was just loaded to its steady state."""

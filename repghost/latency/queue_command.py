@@ -45,10 +45,18 @@ def status_command(url: str, *, as_json: bool, console: Console) -> None:
 
 
 def retry_command(url: str, device: str | None, console: Console) -> None:
-    """Put what failed back in the queue, of one device or of all."""
-    count = Requests(opened(url)).retry(device)
+    """Put what failed back in the queue, of one device or of all.
+
+    Raises:
+        ValueError: no device of that name is known.
+    """
+    database = opened(url)
+    if device:
+        Workers(database).require(device)
+    count = Requests(database).retry(device)
     where = f" on {device}" if device else ""
-    console.print(f"{count} failed measurement{'' if count == 1 else 's'}{where} wait again")
+    words = "measurement" if count == 1 else "measurements"
+    console.print(f"{count} failed {words}{where} {'waits' if count == 1 else 'wait'} again")
 
 
 def forget_command(url: str, device: str, console: Console) -> None:

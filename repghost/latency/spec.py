@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from repghost.latency.devices.spec import BUSY, LocalSpec
+from repghost.latency.devices.spec import BUSY, LocalSpec, OwnCpuSpec
 
 PROTOCOLS = ("paired", "paper")
 NUMERICS = ("fp32", "fp16")
@@ -91,7 +91,7 @@ class LatencySpec:
     @property
     def local(self) -> LocalSpec:
         """This machine's CPU as a device of the sweep."""
-        return LocalSpec(core=self.core, busy=self.busy, wait_s=self.wait_s)
+        return OwnCpuSpec(core=self.core, busy=self.busy, wait_s=self.wait_s)
 
     def excess(self, latency_ms: float, ratio: float | None) -> str | None:
         """Say by how much a latency is over the budget; None where it is within."""

@@ -12,7 +12,9 @@ RESAMPLES = 2000
 ROUND_RESAMPLES = 1000
 CONFIDENCE = 0.95
 SHIFT_CONFIDENCE = 0.99  # a session asks once for each of its networks: 1 false alarm in 100
-MIDDLE = 0.5  # the share of the values that a middle mean is of
+MIDDLE = (0.25, 0.75)  # between these quantiles lie the values that a mean is of
+MEDIAN = (0.5, 0.5)
+Band = tuple[float, float]
 
 
 class Interval(NamedTuple):
@@ -49,8 +51,8 @@ def mean_interval(samples: Array, rng: np.random.Generator) -> Interval:
     return _interval(float(samples.mean()), samples[chosen].mean(axis=1))
 
 
-def rounds_interval(samples: Array, rng: np.random.Generator, share: float = MIDDLE) -> Interval:
-    """Return the mean of the middle `share` of samples `(rounds, visits)`; 0 gives the median.
+def rounds_interval(samples: Array, rng: np.random.Generator, band: Band = MIDDLE) -> Interval:
+    """Return the mean of the samples `(rounds, visits)` between two quantiles, or the median.
 
     Samples of one round lie in the same memory, and successive rounds see the same state of the
     machine. So what is resampled is neither: stretches of successive rounds are, n^(1/3) long. The
@@ -60,8 +62,28 @@ def rounds_interval(samples: Array, rng: np.random.Generator, share: float = MID
         ValueError: there is no sample, or one is not finite.
     """
     _require_samples(samples)
-    value, resampled = _resampled(samples, rng, share)
-    rounds = len(samples)
+    counts = _stretches(len(samples), rng)
+    return _widened(*_resampled(samples, counts, band), len(samples))
+
+
+def difference_interval(
+    ones: Array, others: Array, rng: np.random.Generator, band: Band
+) -> Interval:
+    """Return the difference of two means between quantiles, of samples of the same rounds.
+
+    Each is `(rounds, visits)`; a resample takes the same rounds of both.
+
+    Raises:
+        ValueError: there is no sample, or one is not finite.
+    """
+    _require_samples(ones)
+    _require_samples(others)
+    counts = _stretches(len(ones), rng)
+    (one, some), (other, rest) = (_resampled(each, counts, band) for each in (ones, others))
+    return _widened(one - other, some - rest, len(ones))
+
+
+def _widened(value: float, resampled: Array, rounds: int) -> Interval:
     free = max(rounds / _stretch(rounds) - 1, 1.0)
     wide = 1 + 1.71 / free  # sqrt(n / (n - 1)) times the quantile of t over that of the normal
     low, high = _interval(value, resampled)[1:]
@@ -76,7 +98,9 @@ def shift_interval(before: Array, after: Array, rng: np.random.Generator) -> Int
     """
     _require_samples(before)
     _require_samples(after)
-    (old, olds), (new, news) = (_resampled(one, rng, MIDDLE) for one in (before, after))
+    (old, olds), (new, news) = (
+        _resampled(one, _stretches(len(one), rng), MIDDLE) for one in (before, after)
+    )
     return _interval(new - old, news - olds, SHIFT_CONFIDENCE)
 
 
@@ -95,14 +119,12 @@ def resampled_medians(samples: Array, resamples: int, rng: np.random.Generator) 
     return np.asarray((middle[0] + middle[1]) / 2)
 
 
-def _resampled(samples: Array, rng: np.random.Generator, share: float) -> tuple[float, Array]:
-    """Return the middle mean of the samples and those of their resamples `(ROUND_RESAMPLES,)`."""
-    rounds, visits = samples.shape
+def _resampled(samples: Array, counts: Counts, band: Band) -> tuple[float, Array]:
+    """Return the mean of the samples in the band, and those of their resamples `(resamples,)`."""
     order = np.argsort(samples, axis=None)
-    ordered, rounds_of = samples.ravel()[order], order // visits
-    counts = _stretches(rounds, rng)
-    value = _middle_means(ordered, np.ones((1, samples.size), dtype=np.int64), share)
-    return float(value[0]), _middle_means(ordered, counts[:, rounds_of], share)
+    ordered, rounds_of = samples.ravel()[order], order // samples.shape[1]
+    value = _band_means(ordered, np.ones((1, samples.size), dtype=np.int64), band)
+    return float(value[0]), _band_means(ordered, counts[:, rounds_of], band)
 
 
 def _stretch(rounds: int) -> int:
@@ -122,15 +144,18 @@ def _stretches(rounds: int, rng: np.random.Generator) -> Counts:
     return flat.reshape(ROUND_RESAMPLES, rounds)
 
 
-def _middle_means(ordered: Array, counts: Counts, share: float) -> Array:
-    """Return the mean of the middle `share` of each row's samples `(rows,)`.
+def _band_means(ordered: Array, counts: Counts, band: Band) -> Array:
+    """Return the mean of each row's samples between two quantiles `(rows,)`.
 
-    Sample i of the sorted ones counts `counts[row, i]` times. The median is the middle 1 or 2.
+    Sample i of the sorted ones counts `counts[row, i]` times. The median is the middle 1 or 2; any
+    other band has one sample at least.
     """
     total = counts.shape[1]  # every resample has as many samples as there are
-    half = max(share * total / 2, 1.0 - total % 2 / 2)
-    upto = np.clip(np.cumsum(counts, axis=1), total / 2 - half, total / 2 + half)
-    inside = np.diff(upto, axis=1, prepend=total / 2 - half)
+    middle, half = sum(band) / 2 * total, (band[1] - band[0]) / 2 * total
+    half = max(half, 1.0 - total % 2 / 2 if band == MEDIAN else 0.5)
+    first = max(0.0, middle - half)
+    upto = np.clip(np.cumsum(counts, axis=1), first, first + 2 * half)
+    inside = np.diff(upto, axis=1, prepend=first)
     return np.asarray(inside @ ordered / (2 * half))
 
 

@@ -5,6 +5,9 @@ and give back what it holds. Imports no torch.
 """
 
 import contextlib
+import os
+import platform
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,11 +22,18 @@ from typing import Any, get_type_hints
 
 from repghost.interrupt import Interrupted, Stop
 from repghost.latency.bench import Bench, Say, patiently
+from repghost.latency.devices.adb_build import HOW
+from repghost.latency.devices.busy import named
 from repghost.latency.devices.contract import Device, DeviceError
+from repghost.latency.devices.machine import allowed_cores
 from repghost.latency.devices.opening import open_device
 from repghost.latency.devices.spec import (
+    CUDA,
+    HERE,
     KINDS,
+    AdbSpec,
     DeviceSpec,
+    LocalSpec,
     device_spec,
     kind_of,
     typed,
@@ -38,8 +48,9 @@ from repghost.latency.queue.workers import (
     QUARANTINED,
     Announcement,
     KnownDevice,
+    process_exists,
 )
-from repghost.latency.spec import StorageSpec
+from repghost.latency.spec import DEVICE_NAME, StorageSpec
 
 INDENT = " " * 4
 BEAT_S = 5.0
@@ -97,9 +108,9 @@ class Worker:
 
     def run(self) -> int:
         """Serve until told to end; return the exit code."""
-        with self._pulse(), tempfile.TemporaryDirectory(prefix="latency-worker-") as folder:
+        with self._pulse(), _folder() as folder:
             try:
-                self._serve(self._opened(), Path(folder))
+                self._serve(self._opened(), folder)
             except Interrupted as told:
                 self._say(f"{told}; what was not measured is back in the queue")
             finally:
@@ -226,11 +237,24 @@ class Worker:
             thread.join()
 
 
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """Have a folder for networks; those of workers that were killed on this host are removed."""
+    mine = f"latency-worker-{platform.node()}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{mine}*"):
+        pid = left.name.removeprefix(mine).partition("-")[0]
+        if pid.isdigit() and not process_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)  # it may be another user's
+    with tempfile.TemporaryDirectory(prefix=f"{mine}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
 def parsed(words: Sequence[str]) -> tuple[WorkerSpec, DeviceSpec]:
     """Return what the words of the command line ask for.
 
     Raises:
-        ValueError: a word is none, or its value is of another type; the known ones are named.
+        ValueError: a word is none, or its value is of another type; the known ones are named. Or
+            the device could never be served so.
     """
     wrong = [word for word in words if "=" not in word]
     if wrong:
@@ -245,7 +269,33 @@ def parsed(words: Sequence[str]) -> tuple[WorkerSpec, DeviceSpec]:
         elif key.partition(".")[0] != "device":
             raise ValueError(f"unknown word {key}: allowed are device, device.*, {', '.join(own)}")
     others = [word for word in words if word.partition("=")[0] not in own]
-    return WorkerSpec(**values), device_spec(others)
+    chosen = device_spec(others)
+    _check_name(chosen)
+    _check_settings(chosen)
+    return WorkerSpec(**values), chosen
+
+
+def _check_name(chosen: DeviceSpec) -> None:
+    """Refuse a name that no sweep can ask for, or that is another kind's."""
+    kind, said = kind_of(chosen), f"device.name={chosen.name}"
+    if not DEVICE_NAME.fullmatch(chosen.name):
+        raise ValueError(f"{said}: must be of letters, digits, dots and dashes, as sweeps ask")
+    if chosen.name in HERE and chosen.name != kind:
+        raise ValueError(f"{said}: is what device={chosen.name} is called; give another name")
+    if kind == CUDA and chosen.name != CUDA:  # what waits under another name has a .mnn file
+        raise ValueError(f"{said}: a GPU has the name {CUDA} in every sweep; leave device.name out")
+
+
+def _check_settings(chosen: DeviceSpec) -> None:
+    """Refuse what no waiting makes right; `doctor` has the same as checks."""
+    if isinstance(chosen, AdbSpec) and not chosen.benchmark:
+        raise ValueError(f"no benchmark.out is named; {HOW.format('device.benchmark')}")
+    core, cores = getattr(chosen, "core", None), allowed_cores()
+    if core is None:
+        return
+    if core < 0 or (isinstance(chosen, LocalSpec) and cores and core not in cores):
+        known = f"this process may use {named(cores)}" if cores else "must be at least 0"
+        raise ValueError(f"device.core={core}: {known}")
 
 
 def help_text() -> str:

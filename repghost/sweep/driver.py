@@ -77,7 +77,12 @@ class Driver:
         return self.ledger.enroll(named, self.is_wanted)
 
     def drive(self, tickets: Sequence[Ticket], more: More | None = None) -> int:
-        """Bring `tickets`, and those that `more` gives, to their end; return the exit code."""
+        """Bring `tickets`, and those that `more` gives, to their end; return the exit code.
+
+        Raises:
+            DeviceError: the first device is this machine's own, and is not there.
+        """
+        self._say_skipped(tickets)
         if more is None and all(ticket.life.ended for ticket in tickets):
             return self._close()
         for ticket in tickets if self.base.retry == "failed" else ():
@@ -152,6 +157,19 @@ class Driver:
         """Whether every variant has ended, and no worker is about to bring a further latency."""
         return scheduler.done and not any(map(self._watch.is_served, self._still_to_come()))
 
+    def _say_skipped(self, tickets: Sequence[Ticket]) -> None:
+        asked = [self.base, *(ticket.settings for ticket in tickets)]
+        once = {tuple(one.latency.devices): one for one in asked}
+        skipped: dict[str, str] = {}
+        for settings in once.values():
+            skipped |= self.evaluator.timings.skipped(settings)
+        for name, why in skipped.items():
+            self.say(f"device {name}: skipped: {why}")
+
+    def _needed(self) -> set[str]:
+        """Return the devices of workers from which this study still needs something."""
+        return set().union(*map(self.evaluator.needed_of_workers, self.ledger.asked()))
+
     def _still_to_come(self) -> Counter[str]:
         """Count the measurements on further devices that workers have not made yet, by device."""
         marks = (self.evaluator.further(ticket).items() for ticket in self.ledger.asked())
@@ -159,7 +177,7 @@ class Driver:
         return Counter(found)
 
     def _show(self, scheduler: Scheduler) -> None:
-        for notice in [*self._watch.notices(), *scheduler.take_notices()]:
+        for notice in [*self._watch.notices(self._needed), *scheduler.take_notices()]:
             self.say(notice)
         tickets = self.ledger.tickets()
         self._lines.show(tickets, scheduler.flights)

@@ -11,7 +11,7 @@ from repghost.steps import End, Step, next_step
 from repghost.sweep.jobs.contract import Task
 from repghost.sweep.rungs import Curve
 from repghost.sweep.ticket import Outcome, Ticket
-from repghost.timing import Mark, Timings
+from repghost.timing import Mark, Timings, waits_for_worker
 from repghost.trial import ALMOST_NOTHING, run_stage, threads_for
 
 
@@ -91,12 +91,23 @@ class TrialEvaluator:
         return f"waits for its latency on {ticket.settings.latency.devices[0]}"
 
     def further(self, ticket: Ticket) -> dict[str, Mark]:
-        """Return how far the latency is on each device but the first."""
+        """Return how far the latency is on each device but the first that is timed on."""
         deployed = self._run(ticket).deployed(ticket.settings.timed_shape)
         if deployed is None or len(ticket.settings.latency.devices) < 2:
             return {}
         marks = self.timings.marks(ticket.settings, deployed["fingerprint"])
-        return {name: marks[name] for name in ticket.settings.latency.devices[1:]}
+        first = ticket.settings.latency.devices[0]
+        return {name: mark for name, mark in marks.items() if name != first}
+
+    def needed_of_workers(self, ticket: Ticket) -> set[str]:
+        """Return the devices on which a worker has yet to make the variant's latency.
+
+        One that ended without its first latency, such as a stopped one, does not need it any more.
+        """
+        if not ticket.life.ended:
+            return self.timings.needed_of_workers(ticket.settings, self._run(ticket))
+        marks = self.further(ticket).items()
+        return {name for name, mark in marks if waits_for_worker(name, mark)}
 
     def task(self, ticket: Ticket, stage: str) -> Task:
         """Return a stage of `repghost.trial`."""

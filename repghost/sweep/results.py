@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from repghost.settings import Settings
 from repghost.sweep.evaluator import TrialEvaluator
 from repghost.sweep.ticket import Life, Ticket
 
+BETWEEN_FLAGS = "; "
 HEAD = ("study", "key", "state")
 TAIL = (
     "seed",
@@ -102,12 +104,17 @@ class Results:
         about = {"protocol": _way(ticket.settings), "reference": ticket.settings.reference}
         if found is None:
             return about
-        return _measured(found) | about | {"flags": "; ".join(found.flags)}
+        return _measured(found) | about | {"flags": joined(found.flags)}
 
     def _on_further(self, ticket: Ticket) -> Row:
         marks = self._evaluator.further(ticket).items()
         found = {name: _measured(mark) for name, mark in marks if isinstance(mark, Measurement)}
         return {f"{name}:{key}": value for name, row in found.items() for key, value in row.items()}
+
+
+def joined(flags: Iterable[str]) -> str:
+    """Return flags as one cell, which can be split into them again."""
+    return BETWEEN_FLAGS.join(flag.replace(BETWEEN_FLAGS, ", ") for flag in flags)
 
 
 def _way(settings: Settings) -> str:

@@ -19,7 +19,7 @@ from repghost.latency.queue.requests import (
     Request,
     Requests,
 )
-from repghost.latency.queue.tables import BlobRow, FlagRow, MeasurementRow
+from repghost.latency.queue.tables import BlobRow, FlagRow, MeasurementRow, WorkerRow
 from repghost.latency.queue.workers import Announcement, KnownDevice, Taken, Workers, placeholder
 from repghost.latency.record import Budget, Identity, Measurement
 from repghost.latency.store import Store
@@ -270,6 +270,19 @@ class QueueContract:
         assert not mine.beat("idle", "") and other.beat("measuring", "a network")
         assert [(one.state, one.doing) for one in workers.seen()] == [("measuring", "a network")]
 
+    def test_a_worker_that_was_killed_on_this_host_is_replaced_at_once(self, store: Store) -> None:
+        mine = Announcement(store.database, "pixel", "SERIAL", "adb")
+        mine.announce(PHONE, "idle")
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        dead.wait()
+        with store.database.writing() as session:
+            session.execute(update(WorkerRow).values(pid=dead.pid))
+        Announcement(store.database, "pixel", "SERIAL", "adb").announce(PHONE, "idle")
+        with store.database.writing() as session:
+            session.execute(update(WorkerRow).values(pid=dead.pid, host="another"))
+        with pytest.raises(Taken, match=f"served by process {dead.pid} on another"):
+            Announcement(store.database, "pixel", "SERIAL", "adb").announce(PHONE, "idle")
+
     def test_one_name_is_not_given_to_two_kinds_of_device(self, store: Store) -> None:
         Announcement(store.database, "pixel", "ONE", "adb").announce(PHONE, "idle")
         Announcement(store.database, "pixel", "TWO", "adb").announce(PHONE, "idle")
@@ -324,10 +337,18 @@ class QueueContract:
         with pytest.raises(ValueError, match="end that worker first"):
             workers.forget("pixel")
         worker.beat("gone", "")
+        twin = Announcement(store.database, "twin", "OTHER", "adb")
+        twin.announce(PHONE, "idle")
+        with pytest.raises(ValueError, match=r"its profile \(adb: Some Phone\) as twin; end"):
+            workers.forget("pixel")
+        twin.beat("gone", "")
         with pytest.raises(ValueError, match="--device pixle: there is none; known are pixel"):
             workers.forget("pixle")
+        with pytest.raises(ValueError, match="--device pixle: there is none; known are pixel"):
+            workers.require("pixle")
+        workers.require("pixel")
         assert workers.forget("pixel") == 2
         assert store.find(claim.identity) is None and store.flags(PHONE.profile) == []
-        assert blobs(requests) == 0 and workers.seen() == []
+        assert blobs(requests) == 0 and [one.name for one in workers.seen()] == ["twin"]
         requests.add(request("a", device=placeholder("pixel")))
         assert len(requests.waiting()) == 1

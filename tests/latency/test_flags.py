@@ -10,7 +10,7 @@ def test_a_flag_is_said_once_with_its_highest_reading_and_how_often_it_was_raise
     for said in ([BUSY.format(9)], [], [BUSY.format(100), "the screen is on"], [BUSY.format(45)]):
         flags.add(said)
     assert flags.words() == (
-        "another process used 100 % of core 0 (at most; in 3 of 4 blocks)",
+        "another process used 100 % of core 0 (at most, in 3 of 4 blocks)",
         "the screen is on (in 1 of 4 blocks)",
     )
 

@@ -44,9 +44,10 @@ def test_untimed_runs_settle_a_loaded_network_longer_than_one_that_lost_the_cach
     run_ms: float, first: int, later: int
 ) -> None:
     sampler, network = Sampler(steady(run_ms)), steady(run_ms)()
-    assert sampler.sample_ms(network, first=True) == run_ms
-    assert sampler.sample_ms(network, first=False) == run_ms
-    assert network.calls == [(sampler.runs, first), (sampler.runs, later)]
+    assert sampler.visit_ms(network, 1, first=True) == [run_ms]
+    assert sampler.visit_ms(network, 3, first=False) == [run_ms] * 3
+    runs = sampler.runs
+    assert network.calls == [(runs, first), (runs, later), (runs, 0), (runs, 0)]
 
 
 def test_warming_up_ends_when_the_median_holds_still() -> None:
@@ -79,13 +80,15 @@ class Slow:
 @pytest.mark.parametrize(("load_s", "visits"), [(0.0, 4), (0.012, 6), (0.9, 12)])
 def test_a_slow_load_is_used_for_more_samples(load_s: float, visits: int) -> None:
     network = Slow(load_s)
-    assert Sampler(network, clock=lambda: network.now).visits_per_load == visits
+    sampler = Sampler(network, clock=lambda: network.now)
+    assert sampler.visits_per_load(1) == visits
+    assert sampler.visits_per_load(3) < visits or visits == 12
 
 
 def test_a_call_that_takes_longer_than_a_load_gives_one_sample() -> None:
     network = Slow(0.0)
     sampler = Sampler(network, fewest_runs=100, clock=lambda: network.now)
-    assert sampler.visits_per_load == 1
+    assert sampler.visits_per_load(1) == 1
 
 
 def test_paper_is_the_mean_of_100_runs_after_10_to_warm_up() -> None:
@@ -104,7 +107,7 @@ def test_a_clock_that_cannot_be_used_is_an_error(time_ms: float) -> None:
     network, sampler = steady(time_ms)(), Sampler(steady(1.0))
     for take in (
         lambda: paper(network, seed=0),
-        lambda: sampler.sample_ms(network, first=True),
+        lambda: sampler.visit_ms(network, 1, first=True),
         lambda: sampler.timed_ms(network),
     ):
         with pytest.raises(ValueError, match="clock"):

@@ -6,7 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from repghost.latency.statistics import (
+    MEDIAN,
     Interval,
+    difference_interval,
     mean_interval,
     median_interval,
     resampled_medians,
@@ -118,9 +120,34 @@ def test_the_middle_of_rounds_is_the_mean_of_half_or_the_median_of_all_samples()
     rng = np.random.default_rng(0)
     for shape in ((7, 1), (5, 3), (10, 4), (1, 1), (2, 1)):
         samples = rng.lognormal(size=shape)
-        assert rounds_interval(samples, rng, 0).value == pytest.approx(np.median(samples))
+        assert rounds_interval(samples, rng, MEDIAN).value == pytest.approx(np.median(samples))
     samples = np.array([[-100.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 1000.0]])
     assert rounds_interval(samples, rng).value == pytest.approx(3.5)
+
+
+def test_a_difference_is_of_the_same_band_of_both_and_common_disturbances_leave_it_alone() -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.exponential(size=(100, 1))  # all of a round is slower
+    one, other = (whole + 0.01 * rng.exponential(size=(100, 6)) for _ in range(2))
+    found = difference_interval(one + 0.5, other, rng, (0.05, 0.25))
+    assert found.low <= 0.5 <= found.high and found.half_width < 0.01
+    alone = rounds_interval(one, rng, (0.05, 0.25))
+    assert alone.half_width > 3 * found.half_width
+    few = difference_interval(np.array([[3.0]]), np.array([[1.0]]), rng, (0.05, 0.25))
+    assert few.value == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("n", "least"), [(60, 0.90), (100, 0.92)])
+def test_the_interval_of_a_difference_holds_the_truth(n: int, least: float) -> None:
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(150):
+        state = rng.exponential(0.1, size=(n, 1))
+        noise = [0.01 * rng.normal(size=(n, 1)) + rng.exponential(0.05, (n, 12)) for _ in "ab"]
+        one, other = (state + each for each in noise)
+        found = difference_interval(one, other, rng, (0.05, 0.25))
+        held += found.low <= 0 <= found.high
+    assert least <= held / 150
 
 
 def test_the_interval_of_rounds_that_are_equal_has_no_width() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from store_contract import IDENTITY, MEASURED, PAPER, StoreContract
 
 from repghost.latency.queue.database import StoreError
@@ -71,8 +71,39 @@ def test_a_read_only_database_is_a_clear_error_at_once(url: str, tmp_path: Path)
 def test_a_database_of_another_version_is_a_clear_error(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "old.db") as connection:
         connection.execute("CREATE TABLE measurements (id INTEGER PRIMARY KEY, latency_ms FLOAT)")
-    with pytest.raises(StoreError, match=r"no such column.*move that file away"):
-        Store(f"sqlite:///{tmp_path}/old.db").find(IDENTITY)
+    said = error_of(f"sqlite:///{tmp_path}/old.db")
+    assert "no such column in measurements: fingerprint" in said and "move that file away" in said
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    assert version == 0, "it is left as it was"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT nothing FROM measurements",
+        "SELECT * FROM nowhere",
+        "PRAGMA query_only = 1; DELETE FROM measurements",
+    ],
+)
+def test_what_waiting_does_not_mend_is_not_away(url: str, statement: str) -> None:
+    store = Store(url)
+    with pytest.raises(StoreError) as error, store.database.writing() as session:
+        for one in statement.split(";"):
+            session.execute(text(one))
+    assert not error.value.away
+
+
+def test_a_database_that_another_process_holds_is_away(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repghost.latency.queue.database.BUSY_TIMEOUT_S", 0.1)
+    store, other = Store(url), Store(url)
+    with other.database.writing() as session:
+        session.execute(text("SELECT 1"))  # it begins with the first statement
+        with pytest.raises(StoreError, match="is locked") as error:
+            store.add(MEASURED)
+    assert error.value.away
 
 
 @pytest.fixture

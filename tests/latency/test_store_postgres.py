@@ -37,8 +37,9 @@ def name_of(url: str) -> str:
 def test_a_password_that_does_not_fit_is_a_clear_error(
     postgres: str, password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PGPASSWORD", password)
-    said = error_of(postgres)
+    with monkeypatch.context() as wrong:  # the fixture's own must be back when it ends
+        wrong.setenv("PGPASSWORD", password)
+        said = error_of(postgres)
     assert "put the password into the environment as PGPASSWORD, or into ~/.pgpass" in said
     assert "secret" not in said
 
@@ -65,8 +66,10 @@ def test_a_missing_driver_is_a_clear_error(postgres: str, monkeypatch: pytest.Mo
             raise ModuleNotFoundError("No module named 'psycopg'")
         return real(name, *rest, **more)
 
-    monkeypatch.setattr(builtins, "__import__", without_driver)
-    assert "pip install 'repghost-lab[postgres]'" in error_of(postgres)
+    with monkeypatch.context() as without:  # the fixture needs the driver when it ends
+        without.setattr(builtins, "__import__", without_driver)
+        said = error_of(postgres)
+    assert "pip install 'repghost-lab[postgres]'" in said
 
 
 def test_a_table_of_another_version_is_a_clear_error(postgres: str) -> None:
@@ -92,5 +95,20 @@ def test_a_table_that_was_dropped_is_a_clear_error(postgres: str) -> None:
     store = Store(postgres)
     with database.connected(name_of(postgres)) as connection:
         connection.execute("DROP TABLE measurements")
-    with pytest.raises(StoreError, match='relation "measurements" does not exist'):
+    with pytest.raises(StoreError, match='relation "measurements" does not exist') as error:
         store.add(MEASURED)
+    assert not error.value.away
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "away"),
+    [(f":{database.port()}/", ":1/", True), ("@", "@", False)],
+    ids=["nobody listens", "wrong password"],
+)
+def test_only_a_server_that_may_come_back_is_away(
+    postgres: str, old: str, new: str, away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as wrong, pytest.raises(StoreError) as error:
+        wrong.setenv("PGPASSWORD", "wrong")
+        Store(postgres.replace(old, new))
+    assert error.value.away is away

@@ -1,6 +1,11 @@
 """`latency-worker` as its users start it: in a process of its own, through a database."""
 
+import os
+import platform
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -9,7 +14,7 @@ from services import database
 from worker_shop import HERE, Shop, wait_for
 
 from repghost.latency.record import Budget
-from repghost.latency.worker import main, parsed
+from repghost.latency.worker import _folder, main, parsed
 
 LONG = Budget(1e-9, 100_000, 300.0)
 
@@ -44,6 +49,21 @@ def test_a_worker_that_is_killed_is_followed_by_another_when_its_lease_ends(shop
     with shop.worker(*HERE, "device.name=second", "once=true") as worker:
         said = worker.communicate(timeout=90)[0]
     assert shop.is_done(long, short), said
+
+
+def test_what_a_killed_worker_left_in_the_temporary_folder_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    here = f"latency-worker-{platform.node()}"
+    left, living = (tmp_path / f"{here}-{pid}-x" for pid in (dead.pid, os.getpid()))
+    other = tmp_path / f"latency-worker-elsewhere-{dead.pid}-x"
+    for folder in (left, living, other):
+        folder.mkdir()
+    with _folder() as mine:
+        assert sorted(tmp_path.iterdir()) == sorted([living, other, mine])
 
 
 def test_sigterm_lets_it_finish_the_sample_and_give_back_what_it_holds(shop: Shop) -> None:
@@ -88,6 +108,12 @@ def test_a_worker_survives_a_restart_of_its_database(postgres: str, short_mnn: P
         (["device=phone"], "device=phone: allowed are local, adb, cuda"),
         (["device.serial=X"], "device.serial=X: device=local has name, core"),
         (["device=adb", "device.core=big"], "device.core=big: must be a whole number"),
+        (["device=adb", "device.name=pixel"], "no benchmark.out is named; "),
+        (["device.core=4096"], "device.core=4096: this process may use core"),
+        (["device.name=a desk"], "device.name=a desk: must be of letters, digits, dots"),
+        (["device.name=cuda"], "device.name=cuda: is what device=cuda is called"),
+        (["device=adb", "device.name=local"], "device.name=local: is what device=local is called"),
+        (["device=cuda", "device.name=gpu"], "device.name=gpu: a GPU has the name cuda"),
         (["lease=3"], "unknown word lease: allowed are device, device.*, storage.url, lease_s"),
         (["lease_s=-1"], "lease_s=-1.0: must be greater than 0"),
         (["once=maybe"], "once=maybe: must be true or false"),
@@ -112,6 +138,7 @@ def test_help_names_every_word(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_words_of_a_phone_are_its_settings() -> None:
     libraries = "device.libraries=[build/libMNN.so, build/libMNN_Express.so]"
-    spec, device = parsed(["device=adb", "device.serial=a b", libraries, "together=3"])
+    words = ("device=adb", "device.serial=a b", "device.benchmark=build/benchmark.out")
+    spec, device = parsed([*words, libraries, "together=3"])
     assert spec.together == 3 and vars(device)["serial"] == "a b"
     assert vars(device)["libraries"] == ["build/libMNN.so", "build/libMNN_Express.so"]

@@ -55,7 +55,7 @@ class LocalDevice:
         self.mnn_version = mnn_version()
         self.lock = lock or MachineLock()
         self._say, self._sleep = say, sleep
-        self._place = Place(self._machine, self._spec.core)
+        self._place = Place(self._machine, self._spec.core, self._spec.prefix)
         self._watch = Watch(read or (lambda: read_counters(self._machine)))
         self._depth, self._threads = 0, 1
         self._held = ExitStack()
@@ -105,12 +105,13 @@ class LocalDevice:
         Raises:
             DeviceError: others use the machine, and the device is set to refuse that.
         """
+        own = self._spec.prefix
         words = self._watch.until_quiet(sleep, self._spec.wait_s)
         if words and self._spec.busy == "refuse":
             raise DeviceError(
                 f"{self.name}: this machine is busy: {'; '.join(words)}, after a wait of"
-                f" {self._spec.wait_s:g} s; end what runs here, or set device.core, a longer"
-                " device.wait_s or device.busy=flag"
+                f" {self._spec.wait_s:g} s; end what runs here, or set {own}core, a longer"
+                f" {own}wait_s or {own}busy=flag"
             )
         if 0 < len(self._place.cores) < self._threads:
             words.append(f"{self._threads} threads share {named(self._place.cores)}")
@@ -155,7 +156,9 @@ class LocalDevice:
 
 def _checked(spec: LocalSpec) -> LocalSpec:
     if spec.busy not in BUSY:
-        raise ValueError(f"device.busy={spec.busy}: allowed are {', '.join(BUSY)}")
+        raise ValueError(f"{spec.prefix}busy={spec.busy}: allowed are {', '.join(BUSY)}")
     if not 0 <= spec.wait_s < float("inf"):
-        raise ValueError(f"device.wait_s={spec.wait_s}: must be a number of seconds of at least 0")
+        raise ValueError(
+            f"{spec.prefix}wait_s={spec.wait_s}: must be a number of seconds of at least 0"
+        )
     return spec

@@ -9,6 +9,7 @@ from pathlib import Path
 from repghost.latency.devices.busy import named
 from repghost.latency.devices.contract import DeviceError
 from repghost.latency.devices.machine import Machine, allowed_cores
+from repghost.latency.devices.spec import NAME
 
 # 97 % of a core that another process of the session wants too. No real-time class: it can starve a
 # core, and most kernels then stop it for 50 ms in every second, also where nobody waits.
@@ -21,10 +22,11 @@ class Place:
 
     `core` is the core wanted, None for the least busy one of the fastest kind. Where the system
     does not pin, or does not raise, nothing is changed and `why_free` and `why_not_raised` say why.
+    `prefix` is that of the word by which the user names the core.
     """
 
-    def __init__(self, machine: Machine, core: int | None) -> None:
-        self._machine, self._wanted = machine, core
+    def __init__(self, machine: Machine, core: int | None, prefix: str = NAME) -> None:
+        self._machine, self._wanted, self._word = machine, core, f"{prefix}core"
         self.cores: frozenset[int] = frozenset()
         self.why_free = self.why_not_raised = "nothing is being timed"
         self.nice: int | None = None
@@ -42,7 +44,9 @@ class Place:
         self._order = self._choices(shares)
         self._pin(1)
         if self._wanted is not None and not self.cores:
-            raise DeviceError(f"device.core={self._wanted}: {self.why_free}; leave device.core out")
+            raise DeviceError(
+                f"{self._word}={self._wanted}: {self.why_free}; leave {self._word} out"
+            )
         self._raise()
 
     def give_back(self) -> None:
@@ -80,7 +84,7 @@ class Place:
             return quietest(self._machine, self._allowed, shares)
         if self._wanted not in self._allowed:
             raise DeviceError(
-                f"device.core={self._wanted}: this process may use {named(self._allowed)}"
+                f"{self._word}={self._wanted}: this process may use {named(self._allowed)}"
             )
         rest = quietest(self._machine, self._allowed - {self._wanted}, shares)
         return [self._wanted, *rest]

@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 BOOLEANS = {"true": True, "false": False}
 BUSY = ("flag", "refuse")
@@ -21,10 +21,18 @@ class LocalSpec:
     it, "refuse" does not measure.
     """
 
+    prefix: ClassVar[str] = NAME  # of its words
     name: str = "local"
     core: int | None = None
     busy: str = "flag"
     wait_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class OwnCpuSpec(LocalSpec):
+    """This machine's CPU as a sweep's settings describe it."""
+
+    prefix: ClassVar[str] = "latency."
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from repghost.latency.queue.tables import SCHEMA_VERSION, Base
+from repghost.latency.queue.tables import SCHEMA_VERSION, Base, MeasurementRow
 
 BUSY_TIMEOUT_S = 30
+TO_MEND = ("password", "pg_hba.conf", 'role "', 'database "')  # refusals that no waiting ends
+# Of PostgreSQL's states: connection lost, shut down or starting, too many connections.
+AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300")
 CONNECT_S = 10
 TABLE_LOCK = 0x7265_7067  # any number that nobody else locks in that database
 WRITABLE = "name a file in a folder that exists and can be written"
@@ -48,7 +51,8 @@ ADVICE = {  # what a database or the system says -> what to do about it; the fir
 class StoreError(ValueError):
     """The database cannot be opened, read or written; one line with what to do.
 
-    `away` says that the server did not answer: it may be back soon.
+    `away` says that the server did not answer, or that another process holds the file: it may be
+    back soon.
     """
 
     away = False
@@ -110,8 +114,7 @@ class Database:
 
     def _error(self, error: Exception) -> StoreError:
         said = StoreError(f"storage.url={self.url}: {explained(error)}")
-        lost = isinstance(error, DBAPIError) and error.connection_invalidated
-        said.away = lost or isinstance(error, OperationalError)
+        said.away = isinstance(error, DBAPIError) and _is_away(error)
         return said
 
 
@@ -134,6 +137,18 @@ def explained(error: Exception) -> str:
     line = said.splitlines()[0] if said else type(error).__name__
     advice = [what for sign, what in ADVICE.items() if sign in line.lower()]
     return f"{line}; {advice[0] if advice else 'check storage.url and that its server is up'}"
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Whether waiting may help: who says no, or lacks a column or space, says so for ever."""
+    said = str(error.orig)
+    if isinstance(error.orig, sqlite3.Error):
+        return "is locked" in said
+    if error.connection_invalidated or not isinstance(error, OperationalError):
+        return error.connection_invalidated
+    if state := getattr(error.orig, "sqlstate", None):
+        return str(state).startswith(AWAY_STATES)
+    return not any(sign in said for sign in TO_MEND)  # while connecting there is no state
 
 
 def _engine(url: URL) -> Engine:
@@ -166,11 +181,26 @@ def _begin_sqlite(connection: Connection) -> None:
 def _make_tables(engine: Engine) -> None:
     with engine.execution_options(writes=True).begin() as connection:
         if engine.dialect.name == "sqlite":
+            _refuse_old(connection)
             # Write: a database that is read-only must fail now, not after the first measurement.
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
         if engine.dialect.name == "postgresql":  # two processes must not both find a table missing
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TABLE_LOCK})")
         Base.metadata.create_all(connection)
+
+
+def _refuse_old(connection: Connection) -> None:
+    """Refuse a table of an earlier version at once; its `user_version` may have been set since."""
+    table = MeasurementRow.__table__
+    if not inspect(connection).has_table(MeasurementRow.__tablename__):
+        return
+    there = inspect(connection).get_columns(MeasurementRow.__tablename__)
+    found = {column["name"] for column in there}
+    if missing := [column.name for column in table.columns if column.name not in found]:
+        raise SQLAlchemyError(
+            f"no such column in {MeasurementRow.__tablename__}: {missing[0]} (it was made by an"
+            " earlier version)"
+        )
 
 
 def _make_folder(url: URL) -> None:

@@ -55,9 +55,25 @@ class Seen:
         """Whether it can be expected to measure something."""
         return self.state != GONE and self.silent_s <= SILENT_S
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether it was a process of this host and is none any more, however short its silence."""
+        return self.host == platform.node() and not process_exists(self.pid)
+
 
 class Taken(ValueError):
     """Another worker serves that device, or another device has that name."""
+
+
+def process_exists(pid: int) -> bool:
+    """Whether there is a process of that number here, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class Workers:
@@ -80,26 +96,35 @@ class Workers:
         with self.database.reading() as session:
             return known_device(session, name)
 
+    def require(self, name: str) -> None:
+        """Refuse a name that is no device's.
+
+        Raises:
+            ValueError: nothing was asked of such a device, and no worker announced it.
+        """
+        with self.database.reading() as session:
+            rows = session.scalars(select(WorkerRow).filter_by(name=name)).all()
+            if not rows and not _profiles(session, name, rows):
+                raise _no_such_device(session, name)
+
     def forget(self, name: str) -> int:
         """Remove a device: its workers that are gone, all its measurements, its flags.
 
         Returns how many measurements those were.
 
         Raises:
-            ValueError: a worker serves it, or it is not known.
+            ValueError: a worker serves it or its profile under another name, or it is not known.
         """
         with self.database.writing(alone=True) as session:
             now = self.database.now(session)
             rows = session.scalars(select(WorkerRow).filter_by(name=name)).all()
-            live = [worker for worker in (_seen(row, now) for row in rows) if worker.alive]
-            if live:
-                raise ValueError(
-                    f"--device {name}: process {live[0].pid} on {live[0].host} serves it; end that"
-                    " worker first"
-                )
             profiles = _profiles(session, name, rows)
             if not profiles and not rows:
-                raise ValueError(f"--device {name}: there is none; {_names(session)}")
+                raise _no_such_device(session, name)
+            alike = WorkerRow.profile.in_(profiles) | (WorkerRow.name == name)
+            for row in session.scalars(select(WorkerRow).where(alike)):
+                if _stands_there(worker := _seen(row, now)):
+                    raise ValueError(f"--device {name}: {_serving(worker, name)}")
             return _forget(session, name, profiles)
 
 
@@ -153,18 +178,22 @@ class Announcement:
     def _refuse_others(
         self, session: Session, row: WorkerRow | None, known: KnownDevice | None, now: float
     ) -> None:
-        if row and row.token != self._token and (other := _seen(row, now)).alive:
+        if row and row.token != self._token and _stands_there(other := _seen(row, now)):
             raise Taken(
                 f"device {self.name} ({self.unit}) is served by process {other.pid} on"
                 f" {other.host}, heard of {other.silent_s:.0f} s ago; end that one first"
             )
         for peer in session.scalars(select(WorkerRow).filter_by(name=self.name)):
-            alive = peer.unit != self.unit and _seen(peer, now).alive
+            alive = peer.unit != self.unit and _stands_there(_seen(peer, now))
             if alive and known and peer.profile not in (None, known.profile):
                 raise Taken(
                     f"device.name={self.name}: a worker on {peer.host} serves another device under"
                     f" that name ({peer.profile}, not {known.profile}); give another device.name"
                 )
+
+
+def _stands_there(worker: Seen) -> bool:
+    return worker.alive and not worker.is_dead
 
 
 def known_device(session: Session, name: str) -> KnownDevice | None:
@@ -218,6 +247,15 @@ def _seen(row: WorkerRow, now: float) -> Seen:
 def _profiles(session: Session, name: str, rows: Sequence[WorkerRow]) -> set[str]:
     asked = select(MeasurementRow.device).filter_by(device_name=name).distinct()
     return {row.profile for row in rows if row.profile} | set(session.scalars(asked))
+
+
+def _no_such_device(session: Session, name: str) -> ValueError:
+    return ValueError(f"--device {name}: there is none; {_names(session)}")
+
+
+def _serving(worker: Seen, name: str) -> str:
+    under = f"its profile ({worker.profile}) as {worker.name}" if worker.name != name else "it"
+    return f"process {worker.pid} on {worker.host} serves {under}; end that worker first"
 
 
 def _names(session: Session) -> str:

@@ -62,8 +62,9 @@ def _noise(ticket: Ticket, evaluator: TrialEvaluator) -> list[str]:
     latency = evaluator.latency(ticket)
     if latency is None or latency.settled:
         return []
-    goal = f"{ticket.settings.latency.precision:.0%}"
+    spec = ticket.settings.latency
+    more = "latency.max_rounds" if latency.ended == "rounds spent" else "latency.max_seconds"
     return [
-        f"latency did not settle to {goal} ({latency.ended});"
-        " a quieter machine or more latency.max_rounds would help"
+        f"latency did not settle to {100 * spec.precision:g}% ({latency.ended});"
+        f" latency.repeat={spec.repeat + 1} with more {more} measures it again"
     ]

@@ -1,7 +1,9 @@
 """What a sweep says of the devices that workers serve: at once, and when something changes."""
 
+import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 
 from repghost.latency.devices.spec import HERE
 from repghost.latency.queue.database import StoreError
@@ -9,6 +11,7 @@ from repghost.latency.queue.workers import QUARANTINED, Seen, Workers
 from repghost.settings import Settings
 
 LOOK_S = 5.0  # between two looks at the workers
+SQLITE, ELSEWHERE = "sqlite:///", ("/", ":memory:", "file:")  # what no folder changes
 
 
 class WorkerWatch:
@@ -23,9 +26,10 @@ class WorkerWatch:
     ) -> None:
         names = (name for one in settings for name in one.latency.devices)
         self.names = [name for name in dict.fromkeys(names) if name not in HERE]
-        self._workers, self._url, self._clock = workers, url, clock
-        self._next = 0.0
-        self._said: dict[str, str] = {}
+        self._workers, self._clock = workers, clock
+        self._where = f"storage.url={from_anywhere(url)}"
+        self._next, self._is_new = 0.0, False
+        self._said = dict.fromkeys(self.names, "")
         self._seen: list[Seen] = []
 
     def is_served(self, name: str) -> bool:
@@ -33,23 +37,30 @@ class WorkerWatch:
         self._look()
         return any(one.name == name and _serves(one) for one in self._seen)
 
-    def notices(self) -> list[str]:
-        """Return a line for each device of which there is something new to say."""
-        if not self.names:
-            return []
-        self._look()
-        now = {name: self._line(name) for name in self.names}
-        new = [line for name, line in now.items() if self._said.get(name) != line]
-        self._said = now
-        return new
+    def notices(self, needed: Callable[[], Collection[str]]) -> list[str]:
+        """Return a line for each device that is `needed` and of which there is something new.
 
-    def _look(self) -> None:
+        `needed` is asked after a look at the workers, where one of them has changed.
+        """
+        if not self._look():
+            return []
+        self._is_new = False
+        new = {name: line for name in self.names if (line := self._line(name)) != self._said[name]}
+        if new:
+            wanted = needed()
+            new = {name: line for name, line in new.items() if name in wanted}
+        self._said |= new
+        return list(new.values())
+
+    def _look(self) -> bool:
+        """Look at the workers now and then; return whether there is something new to look at."""
         if self.names and self._clock() >= self._next:
             try:
                 self._seen = self._workers.seen(self.names)
             except StoreError:
-                return  # who needs the answer asks again, and others say that it is away
-            self._next = self._clock() + LOOK_S
+                return False  # who needs the answer asks again, and others say that it is away
+            self._next, self._is_new = self._clock() + LOOK_S, True
+        return self._is_new
 
     def _line(self, name: str) -> str:
         mine = [one for one in self._seen if one.name == name]
@@ -59,9 +70,18 @@ class WorkerWatch:
         if ill := [one for one in mine if one.alive]:
             return f"device {name}: {ill[0].state}, {ill[0].doing}"
         return (
-            f"device {name}: no worker serves it; what does not depend on it goes on; start one:"
-            f" latency-worker device=local|adb device.name={name} storage.url={self._url}"
+            f"device {name}: no worker serves it; what does not depend on it goes on; start one"
+            " (with device=adb ... for a phone):"
+            f" latency-worker device=local device.name={name} {shlex.quote(self._where)}"
         )
+
+
+def from_anywhere(url: str) -> str:
+    """Return a `storage.url` that means the same database from every folder."""
+    path = url.removeprefix(SQLITE)
+    if not url.startswith(SQLITE) or not path or path.startswith(ELSEWHERE):
+        return url
+    return f"{SQLITE}{Path(path).absolute()}"
 
 
 def left_to_workers(counts: Mapping[str, int]) -> list[str]:

@@ -18,6 +18,7 @@ from repghost.latency.devices.local import LocalDevice
 from repghost.latency.devices.machine import CoreTicks, Machine, allowed_cores
 from repghost.latency.devices.machine_lock import MachineLock
 from repghost.latency.devices.spec import LocalSpec
+from repghost.latency.spec import LatencySpec
 
 needs_affinity = pytest.mark.skipif(
     not allowed_cores(), reason="this system cannot pin a process to a core"
@@ -272,6 +273,15 @@ def test_a_machine_set_to_refuse_says_what_was_found_and_what_to_do() -> None:
     assert "a wait of 0.4 s" in said and "device.busy=flag" in said and "\n" not in said
 
 
+def test_a_sweep_is_told_its_own_words() -> None:
+    refusing, quiet = LatencySpec(busy="refuse", wait_s=0.0).local, LatencySpec(core=4096).local
+    device = LocalDevice(refusing, read=Loaded(0.63))
+    with device, pytest.raises(DeviceError, match=r"set latency\.core.*latency\.busy=flag$"):
+        device.ready(lambda seconds: None)
+    with pytest.raises(DeviceError, match=r"^latency\.core=4096: "), LocalDevice(quiet):
+        pass
+
+
 def test_a_quiet_machine_is_neither_flagged_nor_refused() -> None:
     with LocalDevice(LocalSpec(busy="refuse"), read=Loaded(0.0)) as device:
         assert device.ready(lambda seconds: None) == []
@@ -283,6 +293,7 @@ def test_a_quiet_machine_is_neither_flagged_nor_refused() -> None:
         (LocalSpec(busy="perhaps"), "device.busy=perhaps: allowed are flag, refuse"),
         (LocalSpec(wait_s=-1.0), "device.wait_s=-1.0: must be a number of seconds of at least 0"),
         (LocalSpec(wait_s=float("nan")), "device.wait_s=nan"),
+        (LatencySpec(wait_s=-1.0).local, "latency.wait_s=-1.0: must be a number of seconds"),
     ],
 )
 def test_a_wrong_setting_is_refused(spec: LocalSpec, said: str) -> None:
