@@ -95,6 +95,7 @@ class Bench:
         if reference is None:
             error = ValueError("the file of its reference network is gone; run the sweep again")
             return ((index, error) for index in range(len(there)))
+        self._device.ready(self._sleep)  # warming networks up would heat a hot phone
         return paired_session(
             loaders,
             self._loader(there[0][0], reference),

@@ -14,7 +14,8 @@ from services import database
 from worker_shop import HERE, Shop, wait_for
 
 from repghost.latency.record import Budget
-from repghost.latency.worker import _folder, main, parsed
+from repghost.latency.worker import _folder, main
+from repghost.latency.worker_words import parsed
 
 LONG = Budget(1e-9, 100_000, 300.0)
 

@@ -9,7 +9,7 @@ import pytest
 from repghost.latency.queue.workers import Announcement, KnownDevice, Workers
 from repghost.latency.spec import LatencySpec
 from repghost.latency.store import Store
-from repghost.latency.worker import parsed
+from repghost.latency.worker_words import parsed
 from repghost.settings import Settings
 from repghost.sweep.console.workers import LOOK_S, WorkerWatch, from_anywhere
 
