@@ -54,12 +54,12 @@ def test_a_phone_that_is_unplugged_while_it_is_entered_is_an_error_in_one_line(
 
 
 def test_every_door_tells_a_phone_that_is_gone(
-    device: AdbDevice, phone: Phone, short_mnn: Path
+    device: AdbDevice, phone: Phone, short_mnn: Path, long_mnn: Path
 ) -> None:
     def fail_all() -> None:
         for door in (
             lambda: device.ready(no_wait),
-            lambda: device.load(short_mnn),
+            lambda: device.load(long_mnn),  # the other one is there already
             lambda: network.time_ms(10),
             device.state,
         ):
