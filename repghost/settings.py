@@ -94,10 +94,20 @@ def settings_from(config: DictConfig) -> Settings:
     model = _with_digest(_one(spec_class(own.model.get("family", "")), own.model, "model"))
     around = OmegaConf.masked_copy(own, [str(key) for key in own if key not in VARIANT_GROUPS])
     settings = replace(_one(Settings, around, ""), model=model, data=data, recipe=recipe)
-    for size in {settings.timed_shape[-1], *([data.input_size] if recipe.trains else [])}:
-        model.check_input(size)
-    _check_reference(settings)
+    check_together(settings)
     return settings
+
+
+def check_together(settings: Settings) -> None:
+    """Refuse what the groups do not allow together.
+
+    Raises:
+        ValueError: images are too small for the network or the reference, or that is unknown.
+    """
+    trained = [settings.data.input_size] if settings.recipe.trains else []
+    for size in {settings.timed_shape[-1], *trained}:
+        settings.model.check_input(size)
+    _check_reference(settings)
 
 
 def _check_reference(settings: Settings) -> None:

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from repghost.settings import HYDRAS_KEYS, Settings, settings_from
+from repghost.settings import HYDRAS_KEYS, Settings, check_together, settings_from
 
 SCALARS = (str, int, float, bool, NoneType)
 TOP = ""  # the group of the keys that are in none
@@ -118,7 +118,7 @@ class Base:
             changes[group][name] = value
         specs = {group: part.once(changes[group]) for group, part in self._groups.items()}
         settings: Settings = self._top.built(changes[TOP], **specs)
-        _check_sizes(settings)
+        check_together(settings)
         return settings
 
 
@@ -206,13 +206,6 @@ def _scalars(kind: Any) -> frozenset[str]:
 def _is_scalar(hint: Any) -> bool:
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     return set(kinds) <= set(SCALARS)
-
-
-def _check_sizes(settings: Settings) -> None:
-    """Refuse images that the network cannot take, as `settings_from` does."""
-    trained = [settings.data.input_size] if settings.recipe.trains else []
-    for size in {settings.timed_shape[-1], *trained}:
-        settings.model.check_input(size)
 
 
 def _texts(node: Any) -> Iterator[str]:
