@@ -1,11 +1,10 @@
 """At a device: what was claimed is timed in one session and kept, network by network."""
 
 import platform
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 from repghost.latency.devices.contract import Device, DeviceError
 from repghost.latency.protocol import Loader, Outcome, paper
+from repghost.latency.pulse import pulsing
 from repghost.latency.queue.database import StoreError
 from repghost.latency.queue.requests import Claim, Requests
 from repghost.latency.record import DeviceState, Identity, Measurement
@@ -55,11 +55,13 @@ class Bench:
         """
         left = {claim.id: claim for claim in claims}
         kept = 0
-        with self._leases(left):
+        renew = partial(self._renew, left)
+        with pulsing(self._requests.lease_s / RENEWALS, renew, "leases"):
             try:
-                for claim, found in self._session(list(claims)):
-                    kept += self._keep(claim, found)
-                    del left[claim.id]
+                with closing(self._session(list(claims))) as session:  # it has the device entered
+                    for claim, found in session:
+                        kept += self._keep(claim, found)
+                        del left[claim.id]
             except DeviceError as error:
                 self._give_back(left, f"{self._device.name}: {error}")
                 raise
@@ -68,7 +70,9 @@ class Bench:
                 raise
         return kept
 
-    def _session(self, claims: list[Claim]) -> Iterator[tuple[Claim, Measurement | ValueError]]:
+    def _session(
+        self, claims: list[Claim]
+    ) -> Generator[tuple[Claim, Measurement | ValueError], None, None]:
         """Yield each claim with what was found, in the order in which they end."""
         session, files = uuid.uuid4().hex, [self._file(claim.model) for claim in claims]
         gone = [claim for claim, file in zip(claims, files, strict=True) if file is None]
@@ -160,25 +164,9 @@ class Bench:
         except StoreError as error:
             self._say(f"{error}; what was claimed is free again when its lease ends")
 
-    @contextmanager
-    def _leases(self, left: dict[int, Claim]) -> Iterator[None]:
-        """Renew the leases of what is left, from a thread, until the block ends."""
-        done = threading.Event()
-
-        def renew() -> None:
-            while not done.wait(self._requests.lease_s / RENEWALS):
-                try:
-                    self._requests.renew(list(left.values()))
-                except StoreError:
-                    continue  # a server that is away may be back in time
-
-        thread = threading.Thread(target=renew, name="leases", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    def _renew(self, left: dict[int, Claim]) -> None:
+        with suppress(StoreError):  # a server that is away may be back in time
+            self._requests.renew(list(left.values()))
 
 
 def patiently(work: Callable[[], T], say: Say, sleep: Callable[[float], None]) -> T:

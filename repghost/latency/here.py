@@ -1,7 +1,5 @@
 """Measuring in the process that asks: a sweep serves this machine's own devices itself."""
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from functools import partial
@@ -9,17 +7,13 @@ from pathlib import Path
 
 from repghost.latency.bench import Bench, Say, patiently
 from repghost.latency.devices.contract import Device
+from repghost.latency.queue.process import Process
 from repghost.latency.queue.requests import FAILED, Requests
 from repghost.latency.record import Identity
 from repghost.latency.store import Store
 
 POLL_S = 0.5
 TOGETHER = 8  # networks in one session
-
-
-def who() -> str:
-    """Return by whom a measurement is claimed, for people."""
-    return f"process {os.getpid()} on {platform.node()}"
 
 
 def serve_until_done(
@@ -40,7 +34,7 @@ def serve_until_done(
     """
     requests = Requests(store.database)
     bench = Bench(device, requests, folder, say=say, check=check, sleep=sleep)
-    claim = partial(requests.claim, device.profile, device.mnn_version, who(), TOGETHER)
+    claim = partial(requests.claim, device.profile, device.mnn_version, Process.this(), TOGETHER)
     asked_for = partial(requests.waiting, [identity.fingerprint])
     while patiently(partial(store.find, identity), say, sleep) is None:
         check()

@@ -26,8 +26,9 @@ from repghost.latency.devices.spec import (
     kind_of,
     unit_of,
 )
-from repghost.latency.here import who
+from repghost.latency.pulse import pulsing
 from repghost.latency.queue.database import Database, StoreError
+from repghost.latency.queue.process import Process
 from repghost.latency.queue.requests import Claim, Requests
 from repghost.latency.queue.workers import (
     GONE,
@@ -35,7 +36,6 @@ from repghost.latency.queue.workers import (
     QUARANTINED,
     Announcement,
     KnownDevice,
-    process_exists,
 )
 from repghost.latency.worker_words import WorkerSpec, help_text, parsed
 
@@ -57,7 +57,7 @@ class Worker:
 
     def run(self) -> int:
         """Serve until told to end; return the exit code."""
-        with self._pulse(), _folder() as folder:
+        with pulsing(BEAT_S, self._beat, "heartbeat"), _folder() as folder:
             try:
                 self._serve(self._opened(), folder)
             except Interrupted as told:
@@ -124,7 +124,7 @@ class Worker:
 
     def _claim(self, device: Device) -> list[Claim]:
         most = self._spec.together
-        return self._requests.claim(device.profile, device.mnn_version, who(), most)
+        return self._requests.claim(device.profile, device.mnn_version, Process.this(), most)
 
     def _failed(self, error: DeviceError) -> None:
         self._failures += 1
@@ -169,22 +169,6 @@ class Worker:
             if not self._row.beat(self._state, self._doing, self._failures):
                 self._displaced.set()
 
-    @contextlib.contextmanager
-    def _pulse(self) -> Iterator[None]:
-        done = threading.Event()
-
-        def pulse() -> None:
-            while not done.wait(BEAT_S):
-                self._beat()
-
-        thread = threading.Thread(target=pulse, name="heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
@@ -192,7 +176,7 @@ def _folder() -> Iterator[Path]:
     mine = f"latency-worker-{platform.node()}-"
     for left in Path(tempfile.gettempdir()).glob(f"{mine}*"):
         pid = left.name.removeprefix(mine).partition("-")[0]
-        if pid.isdigit() and not process_exists(int(pid)):
+        if pid.isdigit() and Process(platform.node(), int(pid)).is_dead:
             shutil.rmtree(left, ignore_errors=True)  # it may be another user's
     with tempfile.TemporaryDirectory(prefix=f"{mine}{os.getpid()}-") as folder:
         yield Path(folder)

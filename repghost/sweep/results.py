@@ -15,16 +15,19 @@ from repghost.sweep.ticket import Life, Ticket
 
 BETWEEN_FLAGS = "; "
 HEAD = ("study", "key", "state")
-TAIL = (
-    "seed",
-    "top1",
-    "top5",
+TIMES = (
     "latency_ms",
     "latency_low",
     "latency_high",
     "latency_ratio",
     "ratio_low",
     "ratio_high",
+)
+TAIL = (
+    "seed",
+    "top1",
+    "top5",
+    *TIMES,
     "device",
     "protocol",
     "params_m",
@@ -37,15 +40,7 @@ TAIL = (
     "reference",
     "flags",
 )
-FURTHER = (  # of each device but the first, as NAME:latency_ms and so on
-    "latency_ms",
-    "latency_low",
-    "latency_high",
-    "latency_ratio",
-    "ratio_low",
-    "ratio_high",
-    "device",
-)
+FURTHER = (*TIMES, "device")  # of each device but the first, as NAME:latency_ms and so on
 Row = dict[str, Any]
 
 
@@ -127,7 +122,7 @@ def _way(settings: Settings) -> str:
 
 def _measured(found: Measurement) -> Row:
     """Return the columns that a measurement fills on every device."""
-    numbers = {name: getattr(found, name) for name in FURTHER if name != "device"}
+    numbers = {name: getattr(found, name) for name in TIMES}
     return numbers | {"device": found.identity.device}
 
 

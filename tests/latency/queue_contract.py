@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import func, select, update
 from store_contract import MEASURED
 
+from repghost.latency.queue.process import Process
 from repghost.latency.queue.requests import (
     MOST_ATTEMPTS,
     MOST_LOSSES,
@@ -29,13 +31,13 @@ BUDGET = Budget(0.01, 600, 120.0)
 
 CLAIM_MANY = """
 import sys
-from queue_contract import PHONE, measured
+from queue_contract import PHONE, by, measured
 from repghost.latency.queue.database import Database
 from repghost.latency.queue.requests import Requests
 print("ready", flush=True)
 sys.stdin.readline()
 requests = Requests(Database(sys.argv[1]))
-while claims := requests.claim(*PHONE, sys.argv[2], 2):
+while claims := requests.claim(*PHONE, by(sys.argv[2]), 2):
     for claim in claims:
         print(claim.identity.fingerprint, requests.finish(claim, measured(claim, sys.argv[2])))
 """
@@ -47,6 +49,11 @@ def request(fingerprint: str, name: str = "pixel", device: KnownDevice = PHONE) 
         *(fingerprint, device.profile, "paired", 1, device.mnn_version, "repghostnet-0.5x")
     )
     return Request(identity, name, f"network {fingerprint}", BUDGET, fingerprint.encode(), b"ref")
+
+
+def by(host: str) -> Process:
+    """Return a process of another host, of which nobody here can tell whether it lives."""
+    return Process(host, 7)
 
 
 def measured(claim: Claim, host: str = "here") -> Measurement:
@@ -95,14 +102,14 @@ class QueueContract:
         self, requests: Requests, store: Store
     ) -> None:
         requests.add(request("a"))
-        (claim,) = requests.claim(*PHONE, "me", 8)
+        (claim,) = requests.claim(*PHONE, by("me"), 8)
         assert claim.identity == request("a").identity and claim.budget == BUDGET
         assert claim.label == "network a"
         assert requests.model(claim.model) == b"a"
         assert claim.reference is not None and requests.model(claim.reference) == b"ref"
         assert requests.finish(claim, measured(claim))
         assert store.find(claim.identity) == measured(claim)
-        assert requests.waiting() == [] and requests.claim(*PHONE, "me", 8) == []
+        assert requests.waiting() == [] and requests.claim(*PHONE, by("me"), 8) == []
 
     def test_files_are_kept_once_and_removed_when_nobody_waits_for_them(
         self, requests: Requests
@@ -110,7 +117,7 @@ class QueueContract:
         for name in ("a", "b"):
             requests.add(request(name))
         assert blobs(requests) == 3  # a, b and one reference
-        first, second = requests.claim(*PHONE, "me", 8)
+        first, second = requests.claim(*PHONE, by("me"), 8)
         requests.finish(first, measured(first))
         assert blobs(requests) == 2
         requests.finish(second, measured(second))
@@ -120,7 +127,7 @@ class QueueContract:
         for _ in range(2):
             requests.add(request("a"))
         assert len(requests.waiting()) == 1
-        (claim,) = requests.claim(*PHONE, "me", 8)
+        (claim,) = requests.claim(*PHONE, by("me"), 8)
         requests.add(request("a"))
         requests.finish(claim, measured(claim))
         requests.add(request("a"))
@@ -129,10 +136,10 @@ class QueueContract:
     def test_what_is_claimed_is_not_claimed_by_another(self, requests: Requests) -> None:
         for name in "abc":
             requests.add(request(name))
-        mine, yours = requests.claim(*PHONE, "me", 2), requests.claim(*PHONE, "you", 2)
+        mine, yours = requests.claim(*PHONE, by("me"), 2), requests.claim(*PHONE, by("you"), 2)
         names = [claim.identity.fingerprint for claim in [*mine, *yours]]
         assert names == ["a", "b", "c"]
-        assert [one.claimed_by for one in requests.waiting()] == ["me", "me", "you"]
+        assert [one.claimed_by for one in requests.waiting()] == [by("me"), by("me"), by("you")]
 
     def test_only_what_fits_a_device_its_version_and_one_session_is_claimed_together(
         self, requests: Requests
@@ -146,7 +153,7 @@ class QueueContract:
         again = request("a")
         requests.add(replace(again, identity=replace(again.identity, repeat=1)))
         claimed = []
-        while claims := requests.claim(*PHONE, "me", 8):
+        while claims := requests.claim(*PHONE, by("me"), 8):
             claimed.append([claim.identity.fingerprint for claim in claims])
         assert claimed == [["a"], ["d"], ["e"], ["a"]]
 
@@ -154,13 +161,13 @@ class QueueContract:
         self, requests: Requests, store: Store
     ) -> None:
         requests.add(request("a"))
-        (late,) = requests.claim(*PHONE, "late", 8)
+        (late,) = requests.claim(*PHONE, by("late"), 8)
         age(requests, 50.0)
         assert requests.renew([late]) == {late.id}
         age(requests, 50.0)
-        assert requests.claim(*PHONE, "next", 8) == []
+        assert requests.claim(*PHONE, by("next"), 8) == []
         age(requests, 20.0)
-        (claim,) = requests.claim(*PHONE, "next", 8)
+        (claim,) = requests.claim(*PHONE, by("next"), 8)
         assert claim.identity == late.identity and claim.token != late.token
         assert requests.renew([late]) == set()
         assert not requests.finish(late, measured(late, "late")), "its lease was lost"
@@ -170,9 +177,22 @@ class QueueContract:
         found = store.find(claim.identity)
         assert found is not None and found.host == "next"
 
+    def test_what_a_process_of_this_host_held_is_free_as_soon_as_it_is_gone(
+        self, requests: Requests
+    ) -> None:
+        requests.add(request("a"))
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+            holder = Process(platform.node(), process.pid)
+            (claim,) = requests.claim(*PHONE, holder, 8)
+            assert requests.claim(*PHONE, by("me"), 8) == []
+        (next_one,) = requests.claim(*PHONE, by("me"), 8)
+        assert next_one.token != claim.token and requests.renew([claim]) == set()
+        (standing,) = requests.waiting()
+        assert standing.losses == 1 and str(holder) in standing.why
+
     def test_who_did_not_hear_that_it_was_kept_may_say_it_again(self, requests: Requests) -> None:
         requests.add(request("a"))
-        (claim,) = requests.claim(*PHONE, "me", 8)
+        (claim,) = requests.claim(*PHONE, by("me"), 8)
         assert requests.finish(claim, measured(claim))
         assert requests.finish(claim, measured(claim, "again"))
         assert requests.finish(replace(claim, token="another"), measured(claim)) is False
@@ -182,26 +202,26 @@ class QueueContract:
     ) -> None:
         requests.add(request("a"))
         for _ in range(MOST_ATTEMPTS):
-            (claim,) = requests.claim(*PHONE, "me", 8)
+            (claim,) = requests.claim(*PHONE, by("me"), 8)
             requests.fail(claim, "MNN cannot load it")
         (standing,) = requests.waiting()
         assert (standing.state, standing.why) == ("failed", "MNN cannot load it")
-        assert requests.claim(*PHONE, "me", 8) == []
+        assert requests.claim(*PHONE, by("me"), 8) == []
         requests.add(request("a"))
-        assert requests.claim(*PHONE, "me", 8) == [], "what has failed is not asked for unseen"
+        assert requests.claim(*PHONE, by("me"), 8) == [], "what has failed is not asked for unseen"
         assert requests.retry("elsewhere") == 0 and requests.retry("pixel") == 1
-        (claim,) = requests.claim(*PHONE, "me", 8)
+        (claim,) = requests.claim(*PHONE, by("me"), 8)
         assert requests.model(claim.model) == b"a", "its file was kept for another try"
         for _ in range(MOST_ATTEMPTS):
             requests.fail(claim, "again")
-            (claim,) = requests.claim(*PHONE, "me", 8) or [claim]
+            (claim,) = requests.claim(*PHONE, by("me"), 8) or [claim]
         requests.forgive(claim.identity)
-        assert len(requests.claim(*PHONE, "me", 8)) == 1
+        assert len(requests.claim(*PHONE, by("me"), 8)) == 1
 
     def test_what_is_given_back_is_as_if_never_claimed(self, requests: Requests) -> None:
         requests.add(request("a"))
         for _ in range(MOST_ATTEMPTS + 1):
-            claims = requests.claim(*PHONE, "me", 8)
+            claims = requests.claim(*PHONE, by("me"), 8)
             requests.give_back(claims, "the phone is hot")
         (standing,) = requests.waiting()
         assert (standing.state, standing.attempts, standing.losses) == ("requested", 0, 0)
@@ -212,12 +232,12 @@ class QueueContract:
     ) -> None:
         requests.add(request("a"))
         for _ in range(MOST_LOSSES):
-            assert len(requests.claim(*PHONE, "victim", 8)) == 1
+            assert len(requests.claim(*PHONE, by("victim"), 8)) == 1
             age(requests, 100.0)
-        assert requests.claim(*PHONE, "victim", 8) == []
+        assert requests.claim(*PHONE, by("victim"), 8) == []
         (standing,) = requests.waiting()
         assert standing.state == "failed" and standing.losses == MOST_LOSSES
-        assert "its worker was lost (victim)" in standing.why
+        assert "its worker was lost (process 7 on victim)" in standing.why
 
     def test_of_many_graphs_only_what_waits_is_returned(self, requests: Requests) -> None:
         for name in "abc":
@@ -232,7 +252,7 @@ class QueueContract:
         for repeat, (ratio, low, high) in enumerate(ratios):
             asked = request("a")
             requests.add(replace(asked, identity=replace(asked.identity, repeat=repeat)))
-            (claim,) = requests.claim(*PHONE, "me", 8)
+            (claim,) = requests.claim(*PHONE, by("me"), 8)
             bounds = {"latency_ratio": ratio, "ratio_low": low, "ratio_high": high}
             requests.finish(claim, replace(measured(claim), **bounds))
             flags = store.flags(PHONE.profile)
@@ -296,12 +316,12 @@ class QueueContract:
         unknown = placeholder("pixel")
         requests.add(request("a", device=unknown))
         requests.add(request("b", device=unknown))
-        assert requests.claim(*PHONE, "me", 8) == []
+        assert requests.claim(*PHONE, by("me"), 8) == []
         requests.add(request("b"))  # somebody knew it already
         Announcement(store.database, "pixel", "SERIAL", "adb").announce(PHONE, "idle")
         assert Workers(store.database).known("pixel") == PHONE
         requests.add(request("c", device=unknown))  # by one who has not looked since
-        claims = requests.claim(*PHONE, "me", 8)
+        claims = requests.claim(*PHONE, by("me"), 8)
         assert sorted(claim.identity.fingerprint for claim in claims) == ["a", "b", "c"]
         assert requests.waiting(["a", "b", "c"])[0].identity.device == PHONE.profile
 
@@ -311,7 +331,7 @@ class QueueContract:
         requests.add(request("a"))
         newer = KnownDevice(PHONE.profile, "3.7.0")
         Announcement(store.database, "pixel", "SERIAL", "adb").announce(newer, "idle")
-        (claim,) = requests.claim(*newer, "me", 8)
+        (claim,) = requests.claim(*newer, by("me"), 8)
         assert claim.identity.mnn_version == "3.7.0"
 
     def test_a_host_does_not_take_over_what_waits_for_another_hosts_own_cpu(
@@ -321,15 +341,15 @@ class QueueContract:
         requests.add(request("a", "local", here))
         there = KnownDevice("local: That CPU", "3.6.1")
         Announcement(store.database, "local", "that host", "local").announce(there, "idle")
-        assert requests.claim(*there, "that host", 8) == []
-        assert len(requests.claim(*here, "this host", 8)) == 1
+        assert requests.claim(*there, by("that host"), 8) == []
+        assert len(requests.claim(*here, by("this host"), 8)) == 1
 
     def test_a_forgotten_device_is_measured_anew(self, requests: Requests, store: Store) -> None:
         worker = Announcement(store.database, "pixel", "SERIAL", "adb")
         worker.announce(PHONE, "idle")
         for name in "ab":
             requests.add(request(name))
-        claim = requests.claim(*PHONE, "me", 1)[0]
+        claim = requests.claim(*PHONE, by("me"), 1)[0]
         requests.finish(claim, measured(claim))
         with requests.database.writing() as session:
             session.add(FlagRow(device=PHONE.profile, text="drifts", raised_at="today"))

@@ -17,6 +17,7 @@ from repghost.latency.devices.local import LocalDevice
 from repghost.latency.devices.spec import LocalSpec
 from repghost.latency.here import serve_until_done
 from repghost.latency.queue.database import StoreError
+from repghost.latency.queue.process import Process
 from repghost.latency.queue.requests import Request, Requests
 from repghost.latency.record import Budget, Identity, Measurement
 from repghost.latency.store import Store
@@ -46,7 +47,9 @@ class Desk:
         return Bench(self.device, self.requests, self.folder, say=self.said.append, **more)
 
     def claim(self) -> list:
-        return self.requests.claim(self.device.profile, self.device.mnn_version, "me", 8)
+        return self.requests.claim(
+            self.device.profile, self.device.mnn_version, Process("elsewhere", 7), 8
+        )
 
     def measure(self, *words: object) -> Measurement:
         identity = self.ask(*words)
@@ -144,7 +147,7 @@ def test_a_lease_is_renewed_for_as_long_as_it_takes(desk: Desk, long_mnn: Path) 
     taken = []
 
     def rob() -> None:
-        taken.extend(desk.requests.claim(desk.device.profile, desk.device.mnn_version, "thief", 8))
+        taken.extend(desk.claim())
 
     assert desk.bench(check=rob).serve(claims) == 1
     assert not taken and desk.store.find(identity)

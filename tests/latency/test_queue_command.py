@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from queue_contract import PHONE, request
+from queue_contract import PHONE, by, request
 
 from repghost.latency.__main__ import main
 from repghost.latency.queue.database import Database
@@ -17,7 +17,7 @@ def url(tmp_path: Path) -> str:
     requests = Requests(Database(url))
     requests.add(request("a"))
     for _ in range(MOST_ATTEMPTS):
-        (claim,) = requests.claim(*PHONE, "me", 8)
+        (claim,) = requests.claim(*PHONE, by("me"), 8)
         requests.fail(claim, "MNN cannot load it")
     requests.add(request("b"))
     return url

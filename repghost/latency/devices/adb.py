@@ -5,17 +5,16 @@ import re
 import shlex
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from repghost.latency.devices import adb_doctor, benchmark_out
 from repghost.latency.devices.adb_build import Build
 from repghost.latency.devices.adb_link import PhoneLink
 from repghost.latency.devices.adb_network import PhoneNetwork, check_network
 from repghost.latency.devices.contract import Check, DeviceError
+from repghost.latency.devices.entering import Reentrant
 from repghost.latency.devices.phone import (
     IDENTIFY,
     READ,
@@ -37,7 +36,7 @@ FIXED_PERFORMANCE_SDK = 30  # Android 11
 FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
 
-class AdbDevice:
+class AdbDevice(Reentrant):
     """Any phone or board that adb sees, timed in short calls of MNN's `benchmark.out`.
 
     Entered, it has a folder of its own on the phone with the program and its libraries, checked by
@@ -59,17 +58,11 @@ class AdbDevice:
         self._spec = spec
         self._phone = PhoneLink(spec.server, spec.serial)
         self._build = Build(spec.benchmark, tuple(spec.libraries))
-        self._depth = 0  # how many `with` it is in
         # Another worker has another one.
         self._folder = f"{spec.folder}/{SESSION}{uuid.uuid4().hex[:12]}"
         self._models: set[str] = set()
         self._tried: set[tuple[str, int, str]] = set()
         self._fixed_performance = False
-
-    @property
-    def unit(self) -> str:
-        """The phone's serial number."""
-        return self._phone.serial
 
     @property
     def profile(self) -> str:
@@ -86,26 +79,9 @@ class AdbDevice:
     def _told(self) -> dict[str, str]:
         return parse_properties(self._phone.read(IDENTIFY))
 
-    def __enter__(self) -> Self:
-        self._depth += 1
-        if self._depth == 1:
-            try:
-                self._open()
-            except BaseException:
-                self._depth = 0
-                self._close()
-                raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._close()
+    def _enter(self, stack: ExitStack) -> None:
+        stack.callback(self._close)
+        self._open()
 
     def load(self, path: Path, threads: int = 1, numerics: str = "fp32") -> PhoneNetwork:
         """Push a `.mnn` file, once in a session, and run it once.
@@ -119,7 +95,7 @@ class AdbDevice:
                 f"numerics={numerics}: allowed are {', '.join(benchmark_out.PRECISION)}"
             )
         check_network(path)
-        if not self._depth:
+        if not self.is_entered:
             raise DeviceError(f"{self._phone}: enter the device before a network is loaded")
         digest, cores = self._push_model(path), self.cores(threads)
         network = PhoneNetwork(
@@ -142,7 +118,7 @@ class AdbDevice:
                 raise DeviceError(f"after {waited:.0f} s of waiting for {self._phone}: {reason}")
             sleep(POLL_S)
             waited += POLL_S
-        if self._depth:
+        if self.is_entered:
             self._phone.read(f"touch {shlex.quote(self._folder)}")
         return doubts(reading, self.cores()[0])
 
@@ -151,7 +127,7 @@ class AdbDevice:
         reading, cores = self.reading(), self.cores()
         clock = reading.cores.get(cores[0], Core())
         return {
-            "pinned": self._depth > 0,
+            "pinned": self.is_entered,
             "core": cores[0],
             "mask": mask(cores),
             "frequency_mhz": clock.now_mhz,

@@ -55,11 +55,6 @@ class Device(Protocol):
         ...
 
     @property
-    def unit(self) -> str:
-        """Which one of several of that name it is: a serial number, or this machine's name."""
-        ...
-
-    @property
     def profile(self) -> str:
         """What it is, the same on every day: equal profiles share their measurements."""
         ...

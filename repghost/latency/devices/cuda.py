@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from repghost.latency.devices.contract import Check, DeviceError
+from repghost.latency.devices.entering import Reentrant
 from repghost.latency.devices.machine_lock import MachineLock, Say, log
 from repghost.latency.devices.nvidia_smi import Ask, ask_nvidia_smi, gpu_state, other_processes
 from repghost.latency.devices.spec import CudaSpec
@@ -27,7 +27,7 @@ NUMERICS = ("fp32", "fp16")
 GPU_FAILURE = re.compile(r"CUDA|CUDNN|CUBLAS", re.IGNORECASE)  # all that torch says of them
 
 
-class CudaDevice:
+class CudaDevice(Reentrant):
     """A GPU of this machine. Importing torch takes seconds: it waits until this is made.
 
     fp32 is fp32: TF32 is off while it is entered, and cuDNN chooses by its heuristics, as stock
@@ -62,7 +62,6 @@ class CudaDevice:
         self._torch = torch
         self.name, self.mnn_version = self._spec.name, str(torch.__version__)
         self._say, self._sleep, self._ask = say, sleep, ask
-        self._depth, self._held = 0, ExitStack()
 
     @property
     def profile(self) -> str:
@@ -80,26 +79,11 @@ class CudaDevice:
             return platform.node()
         return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
 
-    def __enter__(self) -> Self:
-        if self._depth == 0:
-            self._properties()
-            with ExitStack() as stack:
-                stack.enter_context(MachineLock().held(self._say, self._sleep))
-                stack.enter_context(plain_fp32(self._torch.backends))
-                stack.enter_context(self._torch.cuda.device(self._spec.index))
-                self._held = stack.pop_all()
-        self._depth += 1
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._held.close()
+    def _enter(self, stack: ExitStack) -> None:
+        self._properties()
+        stack.enter_context(MachineLock().held(self._say, self._sleep))
+        stack.enter_context(plain_fp32(self._torch.backends))
+        stack.enter_context(self._torch.cuda.device(self._spec.index))
 
     def load(self, path: Path, threads: int = 1, numerics: str = "fp32") -> CudaNetwork:
         """Return the network of a file of `write_traced`, captured with seeded random input.

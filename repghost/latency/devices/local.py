@@ -1,19 +1,17 @@
 """This machine's CPU as a device: pinned, raised, alone, through MNN."""
 
 import os
-import platform
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from repghost.deploy.runtime import MnnNetwork, mnn_version
 from repghost.latency.devices.busy import Counters, Watch, core_shares, named, read_counters
 from repghost.latency.devices.contract import Check, DeviceError
+from repghost.latency.devices.entering import Reentrant
 from repghost.latency.devices.machine import Machine
 from repghost.latency.devices.machine_lock import MachineLock, Say, log
 from repghost.latency.devices.place import Place
@@ -24,7 +22,7 @@ INPUT_SEED = 0
 WATCH_S = 0.2  # for how long cores are looked at before one is chosen
 
 
-class LocalDevice:
+class LocalDevice(Reentrant):
     """This machine's CPU; entered, the calling thread is pinned to one core and more urgent.
 
     One measurement runs on a machine at a time: entering waits for that of another process or
@@ -50,37 +48,21 @@ class LocalDevice:
     ) -> None:
         self._spec = _checked(spec or LocalSpec())
         self._machine = machine or Machine()
-        self.name, self.unit = self._spec.name, platform.node()
+        self.name = self._spec.name
         self.profile = f"local: {self._machine.cpu_model()}"
         self.mnn_version = mnn_version()
         self.lock = lock or MachineLock()
         self._say, self._sleep = say, sleep
         self._place = Place(self._machine, self._spec.core, self._spec.prefix)
         self._watch = Watch(read or (lambda: read_counters(self._machine)))
-        self._depth, self._threads = 0, 1
-        self._held = ExitStack()
+        self._threads = 1
 
-    def __enter__(self) -> Self:
-        if self._depth == 0:
-            with ExitStack() as stack:
-                stack.enter_context(self.lock.held(self._say, self._sleep))
-                stack.callback(self._place.give_back)
-                self._place.take(self._busy_now())
-                self._watch.start(self._place.cores)
-                self._threads = 1
-                self._held = stack.pop_all()
-        self._depth += 1
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._held.close()
+    def _enter(self, stack: ExitStack) -> None:
+        stack.enter_context(self.lock.held(self._say, self._sleep))
+        stack.callback(self._place.give_back)
+        self._place.take(self._busy_now())
+        self._watch.start(self._place.cores)
+        self._threads = 1
 
     def load(self, path: Path, threads: int = 1, numerics: str = "fp32") -> MnnNetwork:
         """Return the network of a `.mnn` file with seeded random input.

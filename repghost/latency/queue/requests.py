@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from repghost.latency.queue.blobs import content_of, keep, remove_unused
 from repghost.latency.queue.database import Database
+from repghost.latency.queue.process import Process
 from repghost.latency.queue.tables import IDENTITY, FlagRow, MeasurementRow
 from repghost.latency.queue.workers import is_unknown, known_device
 from repghost.latency.record import Budget, Identity, Measurement
@@ -68,7 +69,7 @@ class Standing:
     state: str
     device_name: str
     label: str
-    claimed_by: str | None
+    claimed_by: Process | None
     attempts: int
     losses: int
     why: str
@@ -88,7 +89,7 @@ class Requests:
             if _row_of(identity, session) is None:
                 session.add(_requested_row(request, identity, session, self._now(session)))
 
-    def claim(self, device: str, mnn_version: str, by: str, most: int) -> list[Claim]:
+    def claim(self, device: str, mnn_version: str, by: Process, most: int) -> list[Claim]:
         """Take up to `most` measurements that wait for such a device and fit one session."""
         with self.database.writing() as session:
             now = self._now(session)
@@ -96,17 +97,20 @@ class Requests:
             self._take_from_the_dead(session, now, *here)
             rows = _of_one_session(session, most, *here)
             for row in rows:
-                row.state, row.token, row.claimed_by = CLAIMED, uuid.uuid4().hex, by
+                row.state, row.token = CLAIMED, uuid.uuid4().hex
+                row.claimed_host, row.claimed_pid = by
                 row.lease_until = now + self.lease_s
             return [_claim(row) for row in rows]
 
     def _take_from_the_dead(self, session: Session, now: float, *here: ColumnElement[bool]) -> None:
-        lost = (*here, MeasurementRow.state == CLAIMED, MeasurementRow.lease_until < now)
-        chosen = select(MeasurementRow).where(*lost).with_for_update(skip_locked=True)
-        for row in session.scalars(chosen):
-            row.losses += 1
-            row.why = f"its worker was lost ({row.claimed_by})"
-            _release(row, FAILED if row.losses >= MOST_LOSSES else REQUESTED)
+        """Put back what nobody holds any more: the lease ran out, or its process here is gone."""
+        held = select(MeasurementRow).where(*here, MeasurementRow.state == CLAIMED)
+        for row in session.scalars(held.with_for_update(skip_locked=True)):
+            holder = _holder(row)
+            if holder and (holder.is_dead or (row.lease_until or 0.0) < now):
+                row.losses += 1
+                row.why = f"its worker was lost ({holder})"
+                _release(row, FAILED if row.losses >= MOST_LOSSES else REQUESTED)
         session.flush()
 
     def renew(self, claims: Sequence[Claim]) -> set[int]:
@@ -210,8 +214,15 @@ def _ours(session: Session, claim: Claim) -> MeasurementRow | None:
     return session.scalars(mine.with_for_update()).first()
 
 
+def _holder(row: MeasurementRow) -> Process | None:
+    if row.claimed_host is None or row.claimed_pid is None:
+        return None
+    return Process(row.claimed_host, row.claimed_pid)
+
+
 def _release(row: MeasurementRow, state: str) -> None:
-    row.state, row.token, row.claimed_by, row.lease_until = state, None, None, None
+    row.state, row.token, row.lease_until = state, None, None
+    row.claimed_host = row.claimed_pid = None
 
 
 def _forgive(row: MeasurementRow) -> None:
@@ -262,8 +273,9 @@ def _claim(row: MeasurementRow) -> Claim:
 
 def _standing(row: MeasurementRow) -> Standing:
     identity = Identity(**{name: getattr(row, name) for name in IDENTITY})
-    shared = {field.name for field in fields(Standing)} - {"identity"}
-    return Standing(identity, **{name: getattr(row, name) for name in shared})
+    shared = {field.name for field in fields(Standing)} - {"identity", "claimed_by"}
+    values = {name: getattr(row, name) for name in shared}
+    return Standing(identity, claimed_by=_holder(row), **values)
 
 
 def _compare_with_repeats(measurement: Measurement, session: Session) -> None:

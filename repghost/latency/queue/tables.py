@@ -49,7 +49,8 @@ class MeasurementRow(Base):
     reference_model: Mapped[str | None]
     requested_at: Mapped[float]
     token: Mapped[str | None]  # of the claim: only who knows it may finish
-    claimed_by: Mapped[str | None]
+    claimed_host: Mapped[str | None]
+    claimed_pid: Mapped[int | None]
     lease_until: Mapped[float | None]
     attempts: Mapped[int]  # that ended in an error of the network
     losses: Mapped[int]  # leases that ran out: their workers died

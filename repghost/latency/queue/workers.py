@@ -1,7 +1,5 @@
 """Who stands beside which device, and how that device fares; kept in the same database."""
 
-import os
-import platform
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -13,6 +11,7 @@ from sqlalchemy.orm import Session
 from repghost.latency.devices.spec import HERE
 from repghost.latency.queue.blobs import remove_unused
 from repghost.latency.queue.database import Database
+from repghost.latency.queue.process import Process
 from repghost.latency.queue.tables import (
     IDENTITY,
     FlagRow,
@@ -58,22 +57,11 @@ class Seen:
     @property
     def is_dead(self) -> bool:
         """Whether it was a process of this host and is none any more, however short its silence."""
-        return self.host == platform.node() and not process_exists(self.pid)
+        return Process(self.host, self.pid).is_dead
 
 
 class Taken(ValueError):
     """Another worker serves that device, or another device has that name."""
-
-
-def process_exists(pid: int) -> bool:
-    """Whether there is a process of that number here, whoever's it is."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 class Workers:
@@ -154,7 +142,8 @@ class Announcement:
             if row is None:
                 row = WorkerRow(name=self.name, unit=self.unit, failures=0)
                 session.add(row)
-            row.kind, row.host, row.pid = self._kind, platform.node(), os.getpid()
+            row.host, row.pid = Process.this()
+            row.kind = self._kind
             row.token = self._token
             row.state, row.doing, row.since, row.heartbeat = state, doing, now, now
             if known:

@@ -15,14 +15,14 @@ class DeviceContract:
     """The tests that all devices pass."""
 
     def test_it_says_what_it_is_in_one_line_each(self, device: Device) -> None:
-        for words in (device.name, device.unit, device.profile, device.mnn_version):
+        for words in (device.name, device.profile, device.mnn_version):
             assert words and words.strip() == words and "\n" not in words
         assert ": " in device.profile
 
     def test_it_is_the_same_device_when_asked_again(self, device: Device) -> None:
-        before = device.unit, device.profile, device.mnn_version
+        before = device.profile, device.mnn_version
         with device:
-            assert (device.unit, device.profile, device.mnn_version) == before
+            assert (device.profile, device.mnn_version) == before
 
     def test_it_names_the_version_that_runs_there(self, device: Device) -> None:
         assert device.mnn_version[0].isdigit()

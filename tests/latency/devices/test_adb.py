@@ -19,25 +19,15 @@ pytestmark = pytest.mark.adb
 HOSTILE = "/data/local/tmp/a b; touch x $(touch y) `touch z` 'q' \"r\" & touch w #"
 
 
-@pytest.fixture
-def build(tmp_path: Path) -> tuple[str, list[str]]:
-    return write_build(tmp_path / "built")
-
-
-@pytest.fixture
-def device(phone: Phone, build: tuple[str, list[str]]) -> AdbDevice:
-    return AdbDevice(spec_of(phone, build))
-
-
 class TestAdbDevice(DeviceContract):
     """A phone keeps the contract."""
 
 
-def test_its_profile_is_the_kind_of_phone_and_its_unit_the_serial_number(
+def test_its_profile_is_the_kind_of_phone_without_its_serial_number(
     phone: Phone, build: tuple[str, list[str]]
 ) -> None:
     device = open_device(spec_of(phone, build, name="pixel"))
-    assert (device.name, device.unit) == ("pixel", phone.serial)
+    assert device.name == "pixel" and phone.serial not in device.profile
     assert device.profile == "adb: Google Pixel 6 (GS101)"
     assert device.fewest_runs == 10
 
@@ -49,7 +39,6 @@ def test_without_a_serial_number_the_only_phone_is_meant_and_no_other_one_later(
     build: tuple[str, list[str]],
 ) -> None:
     device = AdbDevice(spec_of(phone, build, serial=""))
-    assert device.unit == phone.serial
     other = make_phone("other")
     other.plug_in()
     with device:
@@ -189,7 +178,7 @@ def test_two_phones_and_two_sessions_on_one_phone_do_not_disturb_each_other(
         network = first.load(short_mnn)
         with second, again:
             second.load(short_mnn)
-            assert second.unit != first.unit and second.profile == first.profile
+            assert second.profile == first.profile
         assert list(phones[1].storage.iterdir()) == []
         assert network.time_ms(10) > 0
         assert phones[0].noted("fixed_performance") == ["true", "true"]

@@ -15,16 +15,6 @@ from repghost.latency.devices.contract import DeviceError
 pytestmark = pytest.mark.adb
 
 
-@pytest.fixture
-def build(tmp_path: Path) -> tuple[str, list[str]]:
-    return write_build(tmp_path / "built")
-
-
-@pytest.fixture
-def device(phone: Phone, build: tuple[str, list[str]]) -> AdbDevice:
-    return AdbDevice(spec_of(phone, build))
-
-
 def test_without_an_adb_server_nothing_is_started_and_the_error_says_how(
     phone: Phone, build: tuple[str, list[str]]
 ) -> None:

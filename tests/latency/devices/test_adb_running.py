@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from adb_phone import enter, failure, no_wait, spec_of, write_build
+from adb_phone import enter, failure, no_wait, spec_of
 from services import adb_server
 from services.phone import Phone
 
@@ -14,16 +14,6 @@ from repghost.latency.devices.adb import AdbDevice
 from repghost.latency.devices.contract import DeviceError
 
 pytestmark = pytest.mark.adb
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> tuple[str, list[str]]:
-    return write_build(tmp_path / "built")
-
-
-@pytest.fixture
-def device(phone: Phone, build: tuple[str, list[str]]) -> AdbDevice:
-    return AdbDevice(spec_of(phone, build))
 
 
 def test_a_phone_that_is_unplugged_in_the_middle_of_a_call_is_an_error_and_comes_back(
