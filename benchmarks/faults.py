@@ -38,7 +38,7 @@ DISK_MB = 700
 PAUSE_S = (1.0, 8.0)  # between two faults
 LOOK_S = 0.2  # between two looks at the processes
 LIMIT_S = 5400.0
-BEGINS = re.compile(r"run (\w+): \w+ begins on \S+, process (\d+), time ([\d.]+)")
+BEGINS = re.compile(r"run (\w+): train begins on \S+, process (\d+), time ([\d.]+)")
 Ending = tuple[str, str, list[int], str]  # state, top-1, epochs, digest of the network
 
 
