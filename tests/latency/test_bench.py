@@ -141,7 +141,7 @@ def test_a_device_that_is_not_fit_gives_everything_back_and_says_why(
 
 
 def test_a_lease_is_renewed_for_as_long_as_it_takes(desk: Desk, long_mnn: Path) -> None:
-    desk.requests = Requests(desk.store.database, lease_s=2.0)  # of which a few fit into the measurement
+    desk.requests = Requests(desk.store.database, lease_s=2.0)  # ends a few times while it is timed
     identity = desk.ask(long_mnn)
     claims = desk.claim()
     taken = []
