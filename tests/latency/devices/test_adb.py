@@ -39,6 +39,7 @@ def test_without_a_serial_number_the_only_phone_is_meant_and_no_other_one_later(
     build: tuple[str, list[str]],
 ) -> None:
     device = AdbDevice(spec_of(phone, build, serial=""))
+    assert device.profile.startswith("adb: Google")  # asks the phone: from now on it is this one
     other = make_phone("other")
     other.plug_in()
     with device:
