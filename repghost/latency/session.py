@@ -43,7 +43,7 @@ class Pace(NamedTuple):
 # moved with the neighbours of a shared machine, which slow one network down more than another:
 # GhostNet 0.5x / RepGhostNet 0.5x gave 1.30 to 1.34 (cv 1.0 % where the interval promised 0.6 %);
 # that of the fast ones was as steady as its interval (0.6 %).
-BY_RUNS = Pace(samples=3, rounds=100, band=(0.05, 0.25))
+BY_RUNS = Pace(samples=3, rounds=200, band=(0.05, 0.25))
 BY_CALLS = Pace(samples=1, rounds=30, band=MIDDLE)  # of a program that starts anew for some runs
 
 
@@ -66,10 +66,10 @@ def paired_session(
     lies there, so every round draws that anew. The ratio is that of the fast samples: see `Pace`.
 
     A network is done when the half-width of its ratio's interval is at most `precision` times the
-    ratio (from 100 rounds on), or its budget ends. One that cannot be loaded or timed is yielded as
-    that error, and the others go on; without a reference all are. `before_block` is called before
-    every 5 rounds and says in words what makes the numbers doubtful; `check` before every sample.
-    What they raise, and a DeviceError, goes through.
+    ratio (from the rounds of its `Pace` on), or its budget ends. One that cannot be loaded or timed
+    is yielded as that error, and the others go on; without a reference all are. `before_block` is
+    called before every 5 rounds and says in words what makes the numbers doubtful; `check` before
+    every sample. What they raise, and a DeviceError, goes through.
     """
     session = _Session(models, reference, budget, seed, fewest_runs, check, clock)
     while session.waiting:

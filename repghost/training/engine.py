@@ -54,11 +54,11 @@ class Training:
     ) -> None:
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.source, self.recipe, self.seed, self.device = source, recipe, seed, device
-        self.ema = ModelEmaV3(self.model, decay=recipe.ema_decay) if recipe.ema_decay else None
+        self.ema = ModelEmaV3(self.model, decay=recipe.step_decay) if recipe.ema_decay else None
         self.optimizer = create_optimizer_v2(
             self.model,
             opt="sgd",
-            lr=recipe.lr * recipe.batch_size / recipe.lr_batch,
+            lr=recipe.scaled_lr,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
         )
@@ -123,8 +123,8 @@ class Training:
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.ema:
-            self.ema.update(self.model)
+        if self.ema:  # like timm, from the first step's weights on: counted from 1
+            self.ema.update(self.model, self.epoch * self.source.steps + self.step + 1)
         self.loss_sum += value * len(batch.targets)
         self.images += len(batch.targets)
 

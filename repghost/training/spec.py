@@ -78,8 +78,9 @@ def class_folders(folder: Path) -> list[str]:
 class RecipeSpec:
     """How a network is trained: SGD with momentum, cosine with warm-up, EMA, label smoothing.
 
-    `lr` is meant for a batch of `lr_batch` images and scaled linearly to `batch_size`. `ema_decay`
-    is the decay per step; 0 switches the average off. The average is what is scored and deployed.
+    `lr` and `ema_decay`, the average's decay in a step, are meant for a batch of `lr_batch` images:
+    see `scaled_lr`, `step_decay`. `ema_decay=0` switches the average off; else it is what is scored
+    and deployed.
     `epochs=0` trains nothing: latency and cost alone are scored.
     Source of the defaults of `conf/recipe/paper.yaml`: the paper's released arguments.
     """
@@ -120,6 +121,16 @@ class RecipeSpec:
                 f"recipe.warmup_epochs={self.warmup_epochs}: must be fewer than"
                 f" recipe.epochs={self.epochs}"
             )
+
+    @property
+    def scaled_lr(self) -> float:
+        """`lr` for `batch_size` images, linearly as in timm's `--lr-base`."""
+        return self.lr * self.batch_size / self.lr_batch
+
+    @property
+    def step_decay(self) -> float:
+        """The average's decay in a step of `batch_size` images: after as many images, the same."""
+        return float(self.ema_decay ** (self.batch_size / self.lr_batch))
 
     @property
     def trains(self) -> bool:
