@@ -13,7 +13,7 @@ import pytest
 from repghost.latency.devices.contract import DeviceError
 from repghost.latency.devices.local import LocalDevice
 from repghost.latency.protocol import Outcome
-from repghost.latency.session import Budget, paired, paired_session
+from repghost.latency.session import BY_RUNS, Budget, paired, paired_session
 
 Noise = Callable[[], float]
 Found = list[tuple[int, Outcome | ValueError]]
@@ -69,11 +69,11 @@ def rounds_of(outcome: Outcome) -> int:
     return len(outcome.samples_ms) // outcome.samples_per_round
 
 
-def test_a_steady_network_is_done_after_100_rounds() -> None:
+def test_a_steady_network_is_done_after_the_least_rounds() -> None:
     bench = Bench()
     (outcome,) = outcomes(list(bench.session(bench.network("a", 6.0)))).values()
     assert (outcome.settled, outcome.ended, outcome.flags) == (True, "precision reached", ())
-    assert rounds_of(outcome) == 100
+    assert rounds_of(outcome) == BY_RUNS.rounds
     assert outcome.ratio == pytest.approx((2.0, 2.0, 2.0))
     assert outcome.latency == pytest.approx((6.0, 6.0, 6.0))
     assert outcome.reference_median_ms == pytest.approx(3.0)
@@ -86,9 +86,9 @@ def test_the_noisier_network_stays_longer_and_the_others_are_yielded_at_once() -
     )
     index, first = next(session)
     taken = bench.samples.count("noisy")
-    assert index == 1 and rounds_of(first) == 100
+    assert index == 1 and rounds_of(first) == BY_RUNS.rounds
     ((index, last),) = session
-    assert index == 0 and last.settled and rounds_of(last) > 100
+    assert index == 0 and last.settled and rounds_of(last) > BY_RUNS.rounds
     assert bench.samples.count("noisy") > taken  # it was not finished before the first was given
     assert last.ratio.half_width <= 0.01 * last.ratio.value
     fast = np.exp(0.3 * -1.09)  # between the 5 % and the 25 % quantile of its noise
@@ -151,7 +151,7 @@ def test_interference_that_hits_both_alike_leaves_the_ratio_alone() -> None:
 
 
 def test_a_slower_machine_at_the_end_is_said_and_does_not_move_the_ratio() -> None:
-    bench = Bench(slow=lambda now: 1.0 if now < 8.0 else 1.25)
+    bench = Bench(slow=lambda now: 1.0 if now < 16.0 else 1.25)
     noisy = partial(bench.network, noise=lognormal(0.01, 2))
     found = list(bench.session(noisy("a", 6.0), reference=noisy("reference", 3.0)))
     (outcome,) = outcomes(found).values()
@@ -216,7 +216,7 @@ def test_a_network_that_cannot_be_loaded_is_an_error_and_the_others_go_on(fails_
     broken = bench.network("broken", 3.0, fails_at=fails_at)
     found = dict(bench.session(broken, bench.network("sound", 6.0)))
     assert isinstance(found[0], ValueError) and "broken" in str(found[0])
-    assert isinstance(found[1], Outcome) and rounds_of(found[1]) == 100
+    assert isinstance(found[1], Outcome) and rounds_of(found[1]) == BY_RUNS.rounds
     assert found[1].ratio.value == pytest.approx(2.0)
 
 
@@ -279,7 +279,7 @@ def test_flags_are_of_the_time_that_a_network_was_there() -> None:
     session = bench.session(
         bench.network("steady", 3.0),
         bench.network("noisy", 3.0, lognormal(0.3, 1)),
-        before_block=lambda: ["late"] if next(blocks) == 25 else [],
+        before_block=lambda: ["late"] if next(blocks) == 45 else [],
     )
     found = outcomes(list(session))
     assert not found[0].flags and "late (in 1 of " in found[1].flags[0]
