@@ -18,14 +18,15 @@ CONF = Path(__file__).resolve().parent / "conf"
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> None:
-    """Run one variant in the foreground (with -m, Hydra calls the sweeper instead)."""
+    """Do one task in the foreground (with -m, Hydra calls the sweeper instead)."""
     from repghost.foreground import run_one
     from repghost.settings import settings_from
+    from repghost.validation import validate
 
     try:
         settings = settings_from(config)
         _refuse_sweep(HydraConfig.get(), settings)
-        sys.exit(run_one(settings))
+        sys.exit({"train": run_one, "validate": validate}[settings.task](settings))
     except Exception as error:  # before Hydra adds its own lines
         complain(error)
 

@@ -25,6 +25,7 @@ DIGEST_DIGITS = 16
 MNN_FILE = ".mnn"
 VARIANT_GROUPS = ("model", "data", "recipe")
 RETRIES = ("none", "failed")
+TASKS = ("train", "validate")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Settings:
     tracking: TrackingSpec = field(default_factory=TrackingSpec)
     storage: StorageSpec = field(default_factory=StorageSpec)
     stop: StopSpec = field(default_factory=StopSpec)
+    task: str = "train"
+    checkpoint: str | None = None
+    average: bool = True
     study: str | None = None
     outputs: str = "outputs"
     parallel: int = 1
@@ -56,6 +60,8 @@ class Settings:
                 raise ValueError(f"{name}={value}: must be a whole number of at least {least}")
         if self.retry not in RETRIES:
             raise ValueError(f"retry={self.retry}: allowed are {', '.join(RETRIES)}")
+        if self.task not in TASKS:
+            raise ValueError(f"task={self.task}: allowed are {', '.join(TASKS)}")
 
     @property
     def variant(self) -> Variant:
@@ -87,7 +93,11 @@ def settings_from(config: DictConfig) -> Settings:
     """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in HYDRAS_KEYS])
     recipe = _one(RecipeSpec, own.recipe, "recipe")
-    data = _one(DataSpec, own.data, "data").counted(needed=recipe.trains)
+    data = _one(DataSpec, own.data, "data")
+    if own.get("task") == "validate":
+        data = data.counted("val")
+    else:
+        data = data.counted("train", needed=recipe.trains)
     if own.data.get("num_classes", 0) is None:
         own.data.num_classes = data.num_classes
     OmegaConf.resolve(own.model)  # it looks at data, which is not with it from here on

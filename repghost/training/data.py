@@ -1,8 +1,11 @@
 """From the name of a data set to its batches."""
 
-from repghost.training.batches import Source
-from repghost.training.digits import Digits
-from repghost.training.folder import FolderSource
+from collections.abc import Iterator
+from typing import Protocol
+
+from repghost.training.batches import Batch, Source
+from repghost.training.digits import Digits, DigitsVal
+from repghost.training.folder import FolderSource, FolderVal
 from repghost.training.spec import DataSpec, RecipeSpec
 
 
@@ -14,3 +17,23 @@ def open_source(data: DataSpec, recipe: RecipeSpec, seed: int) -> Source:
     """
     kinds: dict[str, type[Digits] | type[FolderSource]] = {"digits": Digits, "folder": FolderSource}
     return kinds[data.kind](data, recipe, seed)
+
+
+class Validation(Protocol):
+    """Every validation image once, unaugmented, in batches."""
+
+    images: int
+    batch_size: int
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+
+def open_validation(data: DataSpec, recipe: RecipeSpec) -> Validation:
+    """Return the validation images that `data` names; those for training may be missing.
+
+    Raises:
+        ValueError: the folder is missing or holds no images.
+    """
+    if data.kind == "digits":
+        return DigitsVal(data)
+    return FolderVal(data, recipe.batch_size)

@@ -12,29 +12,19 @@ from repghost.training.spec import DataSpec, RecipeSpec
 
 SPLIT_SEED = 0  # one split for everybody: two tables of digits are comparable
 VAL_SHARE = 360 / 1797
+Split = tuple[Tensor, Tensor]  # images (N, C, H, W), class indices (N,)
 
 
 class Digits:
     """scikit-learn's 1,797 digits, enlarged, in a fixed stratified split of 1,437 / 360."""
 
     def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-
-        digits = load_digits()
-        train, val = train_test_split(
-            range(len(digits.target)),
-            test_size=VAL_SHARE,
-            random_state=SPLIT_SEED,
-            stratify=digits.target,
-        )
-        images = _enlarged(torch.tensor(digits.images, dtype=torch.float32), data)
-        targets = torch.tensor(digits.target, dtype=torch.long)
-        self._train = images[train], targets[train]
-        self._val = images[val], targets[val]
+        self._train, val = _splits(data)
+        self._val = DigitsVal(data, val)
         self._recipe, self._seed = recipe, seed
-        self.batch_size = min(recipe.batch_size, len(train))
-        self.steps = len(train) // self.batch_size
+        count = len(self._train[1])
+        self.batch_size = min(recipe.batch_size, count)
+        self.steps = count // self.batch_size
 
     def train(self, epoch: int, start: int) -> Iterator[Batch]:
         images, targets = self._train
@@ -45,8 +35,39 @@ class Digits:
             yield Batch(_augmented(images[rows], self._recipe), targets[rows])
 
     def val(self) -> Iterator[Batch]:
-        for images, targets in zip(*(torch.split(part, 256) for part in self._val), strict=True):
+        return iter(self._val)
+
+
+class DigitsVal:
+    """The validation digits once, unaugmented, in batches; `images` is how many there are."""
+
+    batch_size = 256
+
+    def __init__(self, data: DataSpec, split: Split | None = None) -> None:
+        self._split = split or _splits(data)[1]
+        self.images = len(self._split[1])
+
+    def __iter__(self) -> Iterator[Batch]:
+        parts = (torch.split(part, self.batch_size) for part in self._split)
+        for images, targets in zip(*parts, strict=True):
             yield Batch(images, targets)
+
+
+def _splits(data: DataSpec) -> tuple[Split, Split]:
+    """Return images and targets of training and of validation."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    train, val = train_test_split(
+        range(len(digits.target)),
+        test_size=VAL_SHARE,
+        random_state=SPLIT_SEED,
+        stratify=digits.target,
+    )
+    images = _enlarged(torch.tensor(digits.images, dtype=torch.float32), data)
+    targets = torch.tensor(digits.target, dtype=torch.long)
+    return (images[train], targets[train]), (images[val], targets[val])
 
 
 def _enlarged(images: Tensor, data: DataSpec) -> Tensor:

@@ -6,16 +6,18 @@ an epoch can be entered in its middle.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from timm.data import create_dataset, create_transform
+from timm.utils.misc import natural_key
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from repghost.training.batches import Batch, seed_everything, shuffled
-from repghost.training.spec import DataSpec, RecipeSpec, split_folder
+from repghost.training.spec import DataSpec, RecipeSpec, split_folder, val_classes, val_folder
 
 Sample = tuple[Tensor, int] | str  # the path of an image that cannot be read
 Place = tuple[int, int]  # epoch, index
@@ -25,9 +27,8 @@ class FolderSource:
     """Training and validation batches of image files; see `batches.Source`."""
 
     def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
-        train, val = _datasets(data)
-        self._train = ImageSet(train, _train_transform(data, recipe), seed)
-        self._val = ImageSet(val, _val_transform(data), seed)
+        self._train = ImageSet(_training_images(data), _train_transform(data, recipe), seed)
+        self._val = FolderVal(data, recipe.batch_size)
         self._workers, self._seed = data.workers, seed
         self.batch_size = min(recipe.batch_size, len(self._train))
         self.steps = len(self._train) // self.batch_size
@@ -35,23 +36,24 @@ class FolderSource:
     def train(self, epoch: int, start: int) -> Iterator[Batch]:
         order = shuffled(len(self._train), self._seed, epoch).tolist()
         first, last = start * self.batch_size, self.steps * self.batch_size
-        return self._batches(self._train, epoch, order[first:last])
+        places = [(epoch, index) for index in order[first:last]]
+        return _batches(self._train, places, self.batch_size, self._workers)
 
     def val(self) -> Iterator[Batch]:
-        return self._batches(self._val, 0, list(range(len(self._val))))
+        return iter(self._val)
 
-    def _batches(self, images: "ImageSet", epoch: int, order: list[int]) -> Iterator[Batch]:
-        size = self.batch_size
-        places = [
-            [(epoch, index) for index in order[at : at + size]] for at in range(0, len(order), size)
-        ]
-        loader: DataLoader[Sample] = DataLoader(
-            images,
-            batch_sampler=places,
-            num_workers=self._workers,
-            collate_fn=collate,
-        )
-        return iter(loader)
+
+class FolderVal:
+    """The validation images once, unaugmented, in batches; `images` is how many there are."""
+
+    def __init__(self, data: DataSpec, batch_size: int) -> None:
+        self._set = ImageSet(_validation_images(data), _val_transform(data), seed=0)
+        self.images, self.batch_size = len(self._set), min(batch_size, len(self._set))
+        self._workers = data.workers
+
+    def __iter__(self) -> Iterator[Batch]:
+        places = [(0, index) for index in range(self.images)]
+        return _batches(self._set, places, self.batch_size, self._workers)
 
 
 class ImageSet(Dataset[Sample]):
@@ -97,15 +99,34 @@ def collate(samples: list[Sample]) -> Batch:
     return Batch(torch.stack(images), torch.tensor(targets), skipped)
 
 
-def _datasets(data: DataSpec) -> tuple[Any, Any]:
-    """Open both splits; the validation classes are numbered as in training."""
+def _batches(
+    images: ImageSet, places: list[Place], batch_size: int, workers: int
+) -> Iterator[Batch]:
+    batches = [places[at : at + batch_size] for at in range(0, len(places), batch_size)]
+    loader: DataLoader[Sample] = DataLoader(
+        images, batch_sampler=batches, num_workers=workers, collate_fn=collate
+    )
+    return iter(loader)
+
+
+def _training_images(data: DataSpec) -> Any:
     if data.name:
-        return tuple(create_dataset(data.name, data.root, split=s) for s in ("train", "validation"))
+        return create_dataset(data.name, data.root, split="train")
+    return _images(data, split_folder(data.root, "train"))
+
+
+def _validation_images(data: DataSpec) -> Any:
+    if data.name:
+        return create_dataset(data.name, data.root, split="validation")
+    return _images(data, val_folder(data.root))
+
+
+def _images(data: DataSpec, folder: Path) -> Any:
+    """Open one split; both number their classes as timm numbers those of training."""
+    names = sorted(val_classes(data.root), key=natural_key)
+    class_map = {name: index for index, name in enumerate(names)}
     try:
-        train = create_dataset("", str(split_folder(data.root, "train")), search_split=False)
-        classes = train.reader.class_to_idx
-        folder = str(split_folder(data.root, "val"))
-        return train, create_dataset("", folder, search_split=False, class_map=classes)
+        return create_dataset("", str(folder), search_split=False, class_map=class_map)
     except RuntimeError as error:  # timm's word for a folder without images
         raise ValueError(f"data.root={data.root}: {error}") from error
 

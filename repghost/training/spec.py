@@ -32,10 +32,11 @@ class DataSpec:
         _require_positive("data", self, "num_classes", "in_chs", "input_size")
         _require_at_least_zero("data", self, "workers")
 
-    def counted(self, needed: bool = True) -> Self:
+    def counted(self, split: str = "train", needed: bool = True) -> Self:
         """Return self with `num_classes` known: the class folders of `root/train` where it is None.
 
-        Where no image is `needed` and the number of classes is given, no folder is looked for.
+        Where no image is `needed` and the number of classes is given, no folder is looked for. For
+        `split="val"` alone the training images may be missing; then the classes are its own.
 
         Raises:
             ValueError: a folder that should hold images is missing or has no class folders.
@@ -46,9 +47,39 @@ class DataSpec:
             if self.num_classes is None:
                 raise ValueError(f"data.name={self.name}: give data.num_classes as well")
             return self
-        classes = len(class_folders(split_folder(self.root, "train")))
-        class_folders(split_folder(self.root, "val"))
+        if split == "train":
+            split_folder(self.root, "train")
+            split_folder(self.root, "val")
+        classes = len(val_classes(self.root))
         return self if self.num_classes else replace(self, num_classes=classes)
+
+
+def val_folder(root: str | None) -> Path:
+    """Return the folder of validation images: a split's, or `root` itself where it has no splits.
+
+    Raises:
+        ValueError: `root` is missing, or holds training images only.
+    """
+    if root and Path(root).is_dir() and not _splits(root, "train") and not _splits(root, "val"):
+        return Path(root)
+    return split_folder(root, "val")
+
+
+def val_classes(root: str | None) -> list[str]:
+    """Return the names of the classes that validation is scored over: those of training.
+
+    Raises:
+        ValueError: a folder has no class folders, or validation has a class of its own.
+    """
+    found = class_folders(val_folder(root))
+    if not root or not _splits(root, "train"):
+        return found
+    known = class_folders(split_folder(root, "train"))
+    if unknown := sorted(set(found) - set(known)):
+        raise ValueError(
+            f"data.root={root}: validation has a class that training has not: {unknown[0]}"
+        )
+    return known
 
 
 def split_folder(root: str | None, split: str) -> Path:
@@ -60,10 +91,14 @@ def split_folder(root: str | None, split: str) -> Path:
         )
     if not Path(root).is_dir():
         raise ValueError(f"data.root={root}: no such folder")
-    found = [Path(root, name) for name in SPLITS[split] if Path(root, name).is_dir()]
+    found = _splits(root, split)
     if not found:
         raise ValueError(f"data.root={root}: has no folder {' or '.join(SPLITS[split])}")
     return found[0]
+
+
+def _splits(root: str, split: str) -> list[Path]:
+    return [Path(root, name) for name in SPLITS[split] if Path(root, name).is_dir()]
 
 
 def class_folders(folder: Path) -> list[str]:

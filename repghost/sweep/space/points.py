@@ -26,6 +26,9 @@ SAMPLERS = ("tpe", "nsga2", "random")
 FEW = 10  # values a dimension, among which an allowed combination is looked for
 # Keys of the sweep as a whole: one value each.
 WHOLE = (
+    "task",
+    "checkpoint",
+    "average",
     "study",
     "outputs",
     "parallel",
@@ -157,6 +160,8 @@ class Space:
             return None, hits
         words += [f"{key}={text}" for key, (_, text) in chosen.items() if key != VARIANT]
         settings = composer.settings(words)
+        if settings.task != "train":
+            raise ValueError(f"task={settings.task}: is for one network; leave out -m")
         hits = self.exclude.hits(given, settings)
         return (None, hits) if hits else (Point(swept, settings), [])
 

@@ -1,0 +1,122 @@
+"""`launch.py task=validate`: weights of a file, scored on the validation images."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import track
+
+from repghost.settings import Settings
+from repghost.trial import share_cores, threads_for
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from repghost.training.batches import Batch
+
+NAMED_AT_MOST = 10
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+INTERPOLATION = "bicubic"
+
+
+def validate(settings: Settings) -> int:
+    """Print top-1, top-5 and loss, then all as one JSON line; return the exit code.
+
+    Raises:
+        ValueError: there are no weights, they do not fit, or no image can be read.
+    """
+    share_cores()
+    path = _weights(settings)
+    console = Console(highlight=False)
+
+    import torch
+
+    from repghost.models.registry import build
+    from repghost.models.weights import load_weights, read_checkpoint
+    from repghost.training.data import open_validation
+    from repghost.training.evaluate import evaluate
+
+    torch.set_num_threads(threads_for(1))
+    network = build(settings.model)
+    load_weights(network, read_checkpoint(path, ema=settings.average))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    images = open_validation(settings.data, settings.recipe)
+    where = settings.data.root or settings.data.name or settings.data.kind
+    line = (
+        f"{settings.model.describe()} with {path} on {images.images} images of {where} ({device})"
+    )
+    console.print(line, markup=False, soft_wrap=True)
+    for note in preprocessing_notes(network, settings):
+        console.print(note, markup=False, soft_wrap=True)
+    start = time.monotonic()
+    scores = evaluate(network.to(device), _shown(images, console), device)
+    seconds = time.monotonic() - start
+    _say_skipped(scores.skipped, console)
+    console.print(
+        f"top-1 {scores.top1:.3f} %  top-5 {scores.top5:.3f} %  loss {scores.loss:.4f}"
+        f"  {scores.images} images, {scores.images / seconds:.0f} a second"
+    )
+    found: dict[str, Any] = {
+        "network": settings.model.describe(),
+        "checkpoint": str(path),
+        "top1": scores.top1,
+        "top5": scores.top5,
+        "loss": scores.loss,
+        "images": scores.images,
+        "skipped": len(scores.skipped),
+        "input_size": settings.data.input_size,
+        "crop_pct": settings.data.crop_pct,
+    }
+    print(json.dumps(found))
+    return 0
+
+
+def _weights(settings: Settings) -> Path:
+    """Return the file of weights that is asked for.
+
+    Raises:
+        ValueError: none is, or it is not there.
+    """
+    asked = settings.checkpoint or settings.model.weights
+    if not asked:
+        raise ValueError("task=validate: give checkpoint=FILE, the weights to score")
+    if not Path(asked).is_file():
+        raise ValueError(f"checkpoint={asked}: no such file")
+    return Path(asked)
+
+
+def preprocessing_notes(network: "nn.Module", settings: Settings) -> Iterator[str]:
+    """Yield where the images are prepared otherwise than the authors of timm's weights did."""
+    own: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    if settings.data.kind != "folder":  # nobody's weights are for digits
+        return
+    ours: dict[str, Any] = {
+        "input_size": (3, settings.data.input_size, settings.data.input_size),
+        "crop_pct": settings.data.crop_pct,
+        "interpolation": INTERPOLATION,
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+    }
+    for name, value in ours.items():
+        theirs = own.get(f"test_{name}", own.get(name, value))
+        if theirs != value:
+            yield f"note: timm's own weights of this network have {name} {theirs}, here {value}"
+
+
+def _shown(images: Iterable["Batch"], console: Console) -> Iterable["Batch"]:
+    """Yield the batches with a bar on a terminal."""
+    total = getattr(images, "images", 0) / getattr(images, "batch_size", 1)
+    yield from track(
+        images, total=total, console=console, description="scoring", transient=True,
+        disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+def _say_skipped(skipped: list[str], console: Console) -> None:
+    for name in skipped[:NAMED_AT_MOST]:
+        console.print(f"cannot be read, not counted: {name}", markup=False, soft_wrap=True)
+    if len(skipped) > NAMED_AT_MOST:
+        console.print(f"... and {len(skipped) - NAMED_AT_MOST} more")
