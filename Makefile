@@ -16,8 +16,9 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/python launch.py -m model.reparam=bn,id,dconv
 
+# Two processes: much of a test is waiting, and most networks are tiny.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

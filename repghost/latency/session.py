@@ -43,7 +43,7 @@ class Pace(NamedTuple):
 # moved with the neighbours of a shared machine, which slow one network down more than another:
 # GhostNet 0.5x / RepGhostNet 0.5x gave 1.30 to 1.34 (cv 1.0 % where the interval promised 0.6 %);
 # that of the fast ones was as steady as its interval (0.6 %).
-BY_RUNS = Pace(samples=3, rounds=200, band=(0.05, 0.25))
+BY_RUNS = Pace(samples=3, rounds=120, band=(0.05, 0.25))
 BY_CALLS = Pace(samples=1, rounds=30, band=MIDDLE)  # of a program that starts anew for some runs
 
 
