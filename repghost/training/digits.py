@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from repghost.training.batches import Batch, seed_everything, shuffled
+from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
 SPLIT_SEED = 0  # one split for everybody: two tables of digits are comparable
@@ -17,7 +18,7 @@ VAL_SHARE = 360 / 1797
 class Digits:
     """scikit-learn's 1,797 digits, enlarged, in a fixed stratified split of 1,437 / 360."""
 
-    def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
+    def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int, rows: Rows = ALL) -> None:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
@@ -32,7 +33,7 @@ class Digits:
         targets = torch.tensor(digits.target, dtype=torch.long)
         self._train = images[train], targets[train]
         self._val = images[val], targets[val]
-        self._recipe, self._seed = recipe, seed
+        self._recipe, self._seed, self._rows = recipe, seed, rows
         self.batch_size = min(recipe.batch_size, len(train))
         self.steps = len(train) // self.batch_size
 
@@ -42,11 +43,16 @@ class Digits:
         for step in range(start, self.steps):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             seed_everything(self._seed, epoch, step)
-            yield Batch(_augmented(images[rows], self._recipe), targets[rows])
+            yield self._part(_augmented(images[rows], self._recipe), targets[rows])
 
     def val(self) -> Iterator[Batch]:
         for images, targets in zip(*(torch.split(part, 256) for part in self._val), strict=True):
-            yield Batch(images, targets)
+            yield self._part(images, targets)
+
+    def _part(self, images: Tensor, targets: Tensor) -> Batch:
+        """Return this process's rows of a whole batch."""
+        rows = self._rows.of(len(targets))
+        return Batch(images[rows], targets[rows])
 
 
 def _enlarged(images: Tensor, data: DataSpec) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from repghost.training.batches import Batch, seed_everything, shuffled
+from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec, split_folder
 
 Sample = tuple[Tensor, int] | str  # the path of an image that cannot be read
@@ -24,11 +25,12 @@ Place = tuple[int, int]  # epoch, index
 class FolderSource:
     """Training and validation batches of image files; see `batches.Source`."""
 
-    def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
+    def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int, rows: Rows = ALL) -> None:
         train, val = _datasets(data)
         self._train = ImageSet(train, _train_transform(data, recipe), seed)
         self._val = ImageSet(val, _val_transform(data), seed)
-        self._workers, self._seed = data.workers, seed
+        self._workers, self._seed, self._rows = data.workers, seed, rows
+        self._timeout_s = data.timeout_s if data.workers else 0
         self.batch_size = min(recipe.batch_size, len(self._train))
         self.steps = len(self._train) // self.batch_size
 
@@ -42,16 +44,16 @@ class FolderSource:
 
     def _batches(self, images: "ImageSet", epoch: int, order: list[int]) -> Iterator[Batch]:
         size = self.batch_size
-        places = [
-            [(epoch, index) for index in order[at : at + size]] for at in range(0, len(order), size)
-        ]
+        whole = [order[at : at + size] for at in range(0, len(order), size)]
+        places = [[(epoch, index) for index in batch[self._rows.of(len(batch))]] for batch in whole]
         loader: DataLoader[Sample] = DataLoader(
             images,
             batch_sampler=places,
             num_workers=self._workers,
             collate_fn=collate,
+            timeout=self._timeout_s,
         )
-        return iter(loader)
+        return in_time(iter(loader), self._timeout_s)
 
 
 class ImageSet(Dataset[Sample]):
@@ -85,6 +87,23 @@ class ImageSet(Dataset[Sample]):
     def _name(self, index: int) -> str:
         has_names = hasattr(self._images, "filename")
         return str(self._images.filename(index, absolute=True)) if has_names else f"image {index}"
+
+
+def in_time(batches: Iterator[Batch], timeout_s: float) -> Iterator[Batch]:
+    """Yield what a loader brings.
+
+    Raises:
+        ValueError: it brought nothing for `timeout_s`.
+    """
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "timed out" not in str(error):
+            raise
+        raise ValueError(
+            f"data.timeout_s={timeout_s:g}: no worker brought a batch in this time; the file system"
+            " hangs, or a batch takes longer (more data.workers, or a longer time)"
+        ) from error
 
 
 def collate(samples: list[Sample]) -> Batch:
