@@ -21,11 +21,13 @@ def main(config: DictConfig) -> None:
     """Run one variant in the foreground (with -m, Hydra calls the sweeper instead)."""
     from repghost.foreground import run_one
     from repghost.settings import settings_from
+    from repghost.sweep.jobs.launchers import launcher_from
 
     try:
         settings = settings_from(config)
-        _refuse_sweep(HydraConfig.get(), settings)
-        sys.exit(run_one(settings))
+        own = HydraConfig.get()
+        _refuse_sweep(own, settings)
+        sys.exit(run_one(settings, launcher_from(own.launcher).tasks_per_node))
     except Exception as error:  # before Hydra adds its own lines
         complain(error)
 

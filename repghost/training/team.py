@@ -12,8 +12,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 MEETING = "REPGHOST_TEAM"  # in a job of several tasks: the file that says where its leader listens
 TOKEN = "REPGHOST_TEAM_TOKEN"
 MEET_S = 600.0  # for all tasks of a job to begin, and to import torch
+LOOK_S = 0.5  # between two looks for processes that ended before they came
 TELL_S = 3.0  # in which a broken connection and a lost process are seen to be the same
 LEAVE_S = 30.0  # for a process to end by itself after another one is gone
 LOST = 76  # exit code of a process that ends because another one is gone
@@ -121,27 +125,46 @@ class Team:
         self.close()
 
     def _meet(self) -> None:
-        """Wait until all have come."""
-        alarm = threading.Timer(MEET_S, self._give_up)
-        alarm.start()
-        while len(self._lines) < self.place.world - 1:
-            assert self._listener is not None
-            try:
-                connection = self._listener.accept()
-                rank = connection.recv()
-            except OSError as error:
-                raise self._loss or RankLost(f"a process did not come: {error}") from error
-            self._lines[rank] = Line(connection, partial(self._hear, rank))
-        alarm.cancel()
+        """Wait until all have come.
+
+        Raises:
+            RankLost: one died on its way, or did not come in time.
+        """
+        met = threading.Event()
+        threading.Thread(target=self._await_all, args=[met], daemon=True).start()
+        try:
+            while len(self._lines) < self.place.world - 1:
+                self._accept()
+        finally:
+            met.set()
         if self._loss:
             raise self._loss
 
-    def _give_up(self) -> None:
-        missing = set(range(1, self.place.world)) - set(self._lines)
-        self._loss = RankLost(f"rank {min(missing, default=0)} did not come within {MEET_S:g} s")
-        if self._listener:
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            connection = self._listener.accept()
+            rank = connection.recv()
+        except (AuthenticationError, EOFError):
+            return  # a stranger, or one that died: then it is missed soon
+        except OSError as error:
+            raise self._loss or RankLost(f"a process did not come: {error}") from error
+        self._lines[rank] = Line(connection, partial(self._hear, rank))
+
+    def _await_all(self, met: threading.Event) -> None:
+        """In a thread: end the wait for processes that cannot come any more."""
+        give_up = time.monotonic() + MEET_S
+        while not met.wait(LOOK_S):
+            ended = [rank for rank, one in enumerate(self._children, 1) if one.poll() is not None]
+            late = [rank for rank in range(1, self.place.world) if rank not in self._lines]
+            if not ended and time.monotonic() < give_up:
+                continue
+            how = "ended before it began" if ended else f"did not come within {MEET_S:g} s"
+            self._loss = RankLost(f"rank {[*ended, *late][0]} {how}")
+            assert self._listener is not None
             with contextlib.suppress(OSError):
                 _shut(self._listener)
+            return
 
     def _hear(self, rank: int, message: Done | None) -> None:
         """In a line's thread: note who is gone, or failed, and see that this process ends too."""
