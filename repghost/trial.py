@@ -117,10 +117,11 @@ def reason_of(error: Exception) -> str:
     """Say a failure in a line: what the user can mend without Python's names around it."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full ({error.filename or error.strerror})"
+    if isinstance(error, ValueError | DeviceError | RankLost | RankFailed):
+        return str(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return f"out of memory ({error}); a smaller recipe.batch_size, or a larger machine"
-    plain = isinstance(error, ValueError | DeviceError | RankLost | RankFailed)
-    return str(error) if plain else f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def share_cores() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from repghost.training.checkpoint import State
 from repghost.training.evaluate import evaluate
 from repghost.training.exchange import Exchange, norms, told_alone
 from repghost.training.journal import Journal, Record
+from repghost.training.memory import fitting_images, is_out_of_memory, out_of_memory
 from repghost.training.precision import autocast, compiled, usable
 from repghost.training.ranks import ALONE, Ranks
 from repghost.training.spec import RecipeSpec
@@ -153,13 +155,14 @@ class Training:
         Raises:
             TrainingDiverged: the loss of this step, or on a GPU of one shortly before, is NaN or
                 infinite.
+            OutOfMemory: the batch does not fit; the message says how many images would.
             RankLost, RankFailed: another process is gone.
         """
         self.skipped += [name for name in batch.skipped if name not in self.skipped]
         if len(batch.targets) > 1 or self._exchange:  # BatchNorm needs two images
             rank = (self.ranks.rank,) if self.ranks.rank else ()
             seed_everything(self.seed, self.epoch, self.step, DROPOUT_STREAM, *rank)
-            self._descend(batch)
+            self._descend_or_say_what_fits(batch)
         self.step += 1
         self._hear()
 
@@ -173,6 +176,24 @@ class Training:
         self._wish |= wish
         agreed, self._agreed = self._agreed, Wish()
         return agreed
+
+    def _descend_or_say_what_fits(self, batch: Batch) -> None:
+        try:
+            return self._descend(batch)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # From here on the error, and with it what the step held, is gone.
+        self.optimizer.zero_grad(set_to_none=True)
+        fits = fitting_images(len(batch.targets), partial(self._probe, batch), self.device)
+        raise out_of_memory(self.recipe.batch_size, self.ranks.world, fits, self.device)
+
+    def _probe(self, batch: Batch, images: int) -> None:
+        """Do what takes memory in a step, on the first images of a batch."""
+        if self.recipe.sync_bn and self.ranks.world > 1:
+            raise torch.OutOfMemoryError  # the others are not there to take part
+        part = Batch(batch.images[:images], batch.targets[:images])
+        self._loss_of(part).backward()  # type: ignore[no-untyped-call]
 
     def _descend(self, batch: Batch) -> None:
         self._set_lr()

@@ -74,6 +74,21 @@ class Harmed:
         return self._source.val()
 
 
+class Short:
+    """A source that cannot read the last images of every training batch."""
+
+    def __init__(self, source: Source, unreadable: int) -> None:
+        self._source, self._unreadable, self.steps = source, unreadable, source.steps
+
+    def train(self, epoch: int, start: int) -> Iterator[Batch]:
+        for batch in self._source.train(epoch, start):
+            left = len(batch.targets) - self._unreadable
+            yield Batch(batch.images[:left], batch.targets[:left], [f"{epoch}"])
+
+    def val(self) -> Iterator[Batch]:
+        return self._source.val()
+
+
 def network(recipe: RecipeSpec) -> nn.Module:
     """Return a tiny network as it is before training."""
     torch.manual_seed(3)
@@ -84,6 +99,7 @@ def train_digits(
     folder: str,
     recipe: RecipeSpec,
     harm: Harm | None = None,
+    unreadable: int = 0,
     *,
     ranks: Ranks,
     device: torch.device,
@@ -92,6 +108,8 @@ def train_digits(
     """Train a tiny network on digits; every process leaves its weights in `rank<rank>.pt`."""
     torch.set_num_threads(1)
     source: Source = open_source(DataSpec(), recipe, 3, ranks.rows)
+    if unreadable and ranks.rank == ranks.world - 1:
+        source = Short(source, unreadable)
     if harm and harm.rank == ranks.rank:
         source = Harmed(source, harm.step, harm.signal)
     training = Training(network(recipe), source, recipe, 3, device, ranks)
