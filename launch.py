@@ -21,12 +21,15 @@ def main(config: DictConfig) -> None:
     """Do one task in the foreground (with -m, Hydra calls the sweeper instead)."""
     from repghost.foreground import run_one
     from repghost.settings import settings_from
+    from repghost.sweep.jobs.launchers import launcher_from
     from repghost.validation import validate
 
     try:
-        settings = settings_from(config)
-        _refuse_sweep(HydraConfig.get(), settings)
-        sys.exit({"train": run_one, "validate": validate}[settings.task](settings))
+        settings, own = settings_from(config), HydraConfig.get()
+        _refuse_sweep(own, settings)
+        if settings.task == "validate":
+            sys.exit(validate(settings))
+        sys.exit(run_one(settings, launcher_from(own.launcher).tasks_per_node))
     except Exception as error:  # before Hydra adds its own lines
         complain(error)
 

@@ -17,8 +17,8 @@ from repghost.trial import Say, reason_of, run_stage, share_cores, threads_for
 POLL_S = 2.0  # between two looks for a latency that a worker is to bring
 
 
-def run_one(settings: Settings) -> int:
-    """Measure and train one variant, or go on with it; return the exit code.
+def run_one(settings: Settings, processes: int = 1) -> int:
+    """Measure and train one variant in as many processes, or go on with it; return the exit code.
 
     Raises:
         DeviceError: the first device is this machine's own, and is not there.
@@ -36,7 +36,7 @@ def run_one(settings: Settings) -> int:
     for name, why in skipped.items():
         say(f"device {name}: skipped: {why}")
     try:
-        end = _to_the_end(settings, run, timings, say)
+        end = _to_the_end(settings, run, timings, say, processes)
         _say_end(end, settings, run, say)
         for remark in run.remarks():
             say(remark)
@@ -47,13 +47,13 @@ def run_one(settings: Settings) -> int:
     return int(end.state == "failed")
 
 
-def _to_the_end(settings: Settings, run: Run, timings: Timings, say: Say) -> End:
+def _to_the_end(settings: Settings, run: Run, timings: Timings, say: Say, processes: int) -> End:
     """Run one stage after another; wait where a worker is to bring the latency."""
     watch = WorkerWatch(timings.workers, [settings], settings.storage.url)
     if settings.retry == "failed":
         timings.forgive(settings, run)
     needed = partial(timings.needed_of_workers, settings, run)
-    threads, said = threads_for(settings.parallel), False
+    said = False
     while not isinstance(step := next_step(settings, run, timings), End):
         for notice in watch.notices(needed):
             say(notice)
@@ -63,7 +63,8 @@ def _to_the_end(settings: Settings, run: Run, timings: Timings, say: Say) -> End
         if step == "train":
             _say_latency(timings.latency(settings, run), say)
             said = True
-        run_stage(settings, step, threads, say)
+        tasks = processes if step == "train" else 1
+        run_stage(settings, step, threads_for(settings.parallel * tasks), say, processes=tasks)
     if not said:
         _say_latency(step.latency, say)
     return step

@@ -6,6 +6,7 @@ this machine's own devices are asked for; `train` trains, scores, certifies and 
 network. Everything heavy is imported when a stage runs, so that planning imports no torch.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -30,12 +31,15 @@ from repghost.latency.profile import Subject, profile, write_profiles
 from repghost.latency.queue.database import StoreError
 from repghost.latency.store import Store
 from repghost.lock import Held
-from repghost.preparation import build_network, prepare, reference_network
+from repghost.preparation import prepare, reference_network
 from repghost.provenance import commit, versions
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.timing import Timings, device_here
 from repghost.tracking import Tracker
+from repghost.training.lost import RankFailed, RankLost
+from repghost.training.team import Team, started_here
+from repghost.training_run import open_training, train_beside
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,11 +61,14 @@ def run_stage(
     say: Say = print,
     *,
     stop: Stop | None = None,
+    processes: int = 1,
+    team: Team | None = None,
 ) -> None:
     """Run one stage of a variant on `threads` threads; what fails for good leaves `error.txt`.
 
-    With None it takes as many as its cluster's job was given. A job that was told to end, or met a
-    full disk, leaves none: it is to be run again.
+    With None it takes as many as its cluster's job was given. A training runs in as many
+    `processes`, each of so many threads, or in those of its job's `team`. A job that was told to
+    end, met a full disk, or lost a process leaves no error: it is to be run again.
     """
     run = Run(settings.outputs, settings.variant.key)
     threads = threads or cores_of_job()
@@ -78,7 +85,8 @@ def run_stage(
         elif stage == "measure":
             _measure(settings, run, say, stop or Stop())
         else:
-            _train(settings, run, threads, say, stop or Stop())
+            with contextlib.nullcontext(team) if team else started_here(processes) as members:
+                _train(settings, run, threads, say, stop or Stop(), members)
     except Interrupted:
         raise
     except Exception as error:
@@ -100,7 +108,7 @@ def _hold(run: Run, say: Say) -> None:
 
 def _is_of_the_machine(error: Exception, outputs: Path) -> bool:
     """Whether the place where it ran is to blame and not the variant: another try may do."""
-    if isinstance(error, StoreError) or getattr(error, "errno", None) in MACHINES_ERRORS:
+    if isinstance(error, StoreError | RankLost) or getattr(error, "errno", None) in MACHINES_ERRORS:
         return True
     return shutil.disk_usage(outputs).free < ALMOST_NOTHING  # whatever it was that broke first
 
@@ -109,10 +117,11 @@ def reason_of(error: Exception) -> str:
     """Say a failure in a line: what the user can mend without Python's names around it."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full ({error.filename or error.strerror})"
+    if isinstance(error, ValueError | DeviceError | RankLost | RankFailed):
+        return str(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return f"out of memory ({error}); a smaller recipe.batch_size, or a larger machine"
-    plain = isinstance(error, ValueError | DeviceError)
-    return str(error) if plain else f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def share_cores() -> None:
@@ -227,30 +236,35 @@ def _certified(settings: Settings, run: Run, mnn: Path) -> str:
     return found.fingerprint
 
 
-def _train(settings: Settings, run: Run, threads: int, say: Say, stop: Stop) -> None:
+def _train(settings: Settings, run: Run, threads: int, say: Say, stop: Stop, team: Team) -> None:
     """Train, score, certify with validation images, export, and write the result."""
     if run.result():
         return
-    import torch
+    from repghost.training.engine import train
 
-    from repghost.training.data import open_source
-    from repghost.training.engine import Training, train
-
-    torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if settings.recipe.amp and device.type != "cuda":
-        say("recipe.amp needs a GPU: training in float32")
-    source = open_source(settings.data, settings.recipe, settings.seed)
-    training = Training(build_network(settings), source, settings.recipe, settings.seed, device)
+    team.last_words = partial(_note_failure, run)
+    beside = (settings, run.folder, run.key, threads)
     with _tracker(settings, run, say) as tracker:
-        report = _reporter(settings, run, tracker, say)
-        trained = train(training, run.folder, run.key, report, stop)
-        images = next(batch.images for batch in source.val() if len(batch.images))
+        with team.together(train_beside, *beside) as (ranks, device):
+            training = open_training(settings, threads, ranks, device)
+            if training.amp != settings.recipe.amp:
+                say(f"recipe.amp={settings.recipe.amp} needs a GPU: training in float32")
+            report = _reporter(settings, run, tracker, say)
+            trained = train(training, run.folder, run.key, report, stop)
+        val = training.source.val()
+        images = next(batch.images for batch in val if len(batch.images))
         _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
         result = _result(settings, run, trained, training.seconds)
-        run.finish(result | {"threads": threads, "train_device": device.type})
+        place = {"threads": threads, "processes": ranks.world, "train_device": device.type}
+        run.finish(result | place | {"amp": training.amp})
         latency = Timings(Store(settings.storage.url)).latency(settings, run)
         tracker.summarise(result | {"latency_ms": latency.latency_ms if latency else None})
+
+
+def _note_failure(run: Run, error: Exception) -> None:
+    """Leave `error.txt` for a process that is about to end in the middle of an exchange."""
+    if not _is_of_the_machine(error, run.outputs):
+        run.fail(reason_of(error), "")
 
 
 def _tracker(settings: Settings, run: Run, say: Say) -> Tracker:

@@ -60,9 +60,11 @@ class Driver:
         self.base, self._study, self._folder, self._lock = base, base.study, folder, lock
         self._command, self.console, self._launcher = command, console, launcher
         (folder / STOP).unlink(missing_ok=True)
-        here = isinstance(launcher, LocalSpec)
         store = Store(base.storage.url)
-        self.evaluator = TrialEvaluator(store, base.outputs, base.parallel if here else None)
+        here = (
+            (base.parallel, launcher.tasks_per_node) if isinstance(launcher, LocalSpec) else (None,)
+        )
+        self.evaluator = TrialEvaluator(store, base.outputs, *here)
         self.ledger = Ledger(folder, self._study, base)
         self.evaluator.foresee(self.ledger.tickets())
         self._results = Results(folder / "results.csv", self._study, self.evaluator)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 from repghost.latency.record import Measurement
@@ -54,18 +55,21 @@ class Evaluator(Protocol):
 class TrialEvaluator:
     """The road of `repghost.trial`: prepare, measure, train.
 
-    Trainings on this machine share its cores, `parallel` at a time; with None each takes what the
-    cluster gives to its job.
+    Trainings on this machine share its cores, `parallel` at a time, each of so many `processes`;
+    with None each takes what the cluster gives to its job.
     """
 
-    def __init__(self, store: Store, outputs: str, parallel: int | None) -> None:
+    def __init__(
+        self, store: Store, outputs: str, parallel: int | None, processes: int = 1
+    ) -> None:
         self.timings = Timings(store)
         self._outputs = outputs
         self._threads = {
             "prepare": threads_for(1),
             "measure": threads_for(1),
-            "train": None if parallel is None else threads_for(parallel),
+            "train": None if parallel is None else threads_for(parallel * processes),
         }
+        self._processes = processes
 
     def latency(self, ticket: Ticket, name: str | None = None) -> Measurement | None:
         """Return the latency of the variant's network, by default on the first device."""
@@ -112,7 +116,9 @@ class TrialEvaluator:
     def task(self, ticket: Ticket, stage: str) -> Task:
         """Return a stage of `repghost.trial`."""
         arguments = (ticket.settings, stage, self._threads[stage])
-        return Task(ticket.row, ticket.key, stage, run_stage, arguments)
+        several = stage == "train" and self._processes > 1
+        function = partial(run_stage, processes=self._processes) if several else run_stage
+        return Task(ticket.row, ticket.key, stage, function, arguments)
 
     def error(self, ticket: Ticket) -> str | None:
         """Return the first line of the run's `error.txt`."""

@@ -20,7 +20,11 @@ class Batch:
 
 
 class Source(Protocol):
-    """Training and validation batches; what comes depends on seed, epoch and step alone."""
+    """Training and validation batches; what comes depends on seed, epoch and step alone.
+
+    Where several processes train one network, each has a source of its own, which gives its `Rows`
+    of every batch. All give the same number of batches; a part may be empty.
+    """
 
     steps: int
 
@@ -29,7 +33,7 @@ class Source(Protocol):
         ...
 
     def val(self) -> Iterator[Batch]:
-        """Yield every validation image once, unaugmented."""
+        """Yield every validation image of these rows once, unaugmented."""
         ...
 
 

@@ -6,17 +6,18 @@ from typing import Protocol
 from repghost.training.batches import Batch, Source
 from repghost.training.digits import Digits, DigitsVal
 from repghost.training.folder import FolderSource, FolderVal
+from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
 
-def open_source(data: DataSpec, recipe: RecipeSpec, seed: int) -> Source:
-    """Return the source that `data` names.
+def open_source(data: DataSpec, recipe: RecipeSpec, seed: int, rows: Rows = ALL) -> Source:
+    """Return the source that `data` names; it gives `rows` of every batch.
 
     Raises:
         ValueError: the folder is missing or holds no images.
     """
     kinds: dict[str, type[Digits] | type[FolderSource]] = {"digits": Digits, "folder": FolderSource}
-    return kinds[data.kind](data, recipe, seed)
+    return kinds[data.kind](data, recipe, seed, rows)
 
 
 class Validation(Protocol):

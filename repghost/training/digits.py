@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from repghost.training.batches import Batch, seed_everything, shuffled
+from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
 SPLIT_SEED = 0  # one split for everybody: two tables of digits are comparable
@@ -18,10 +19,10 @@ Split = tuple[Tensor, Tensor]  # images (N, C, H, W), class indices (N,)
 class Digits:
     """scikit-learn's 1,797 digits, enlarged, in a fixed stratified split of 1,437 / 360."""
 
-    def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
+    def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int, rows: Rows = ALL) -> None:
         self._train, val = _splits(data)
-        self._val = DigitsVal(data, val)
-        self._recipe, self._seed = recipe, seed
+        self._val = DigitsVal(data, rows, val)
+        self._recipe, self._seed, self._rows = recipe, seed, rows
         count = len(self._train[1])
         self.batch_size = min(recipe.batch_size, count)
         self.steps = count // self.batch_size
@@ -32,7 +33,7 @@ class Digits:
         for step in range(start, self.steps):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             seed_everything(self._seed, epoch, step)
-            yield Batch(_augmented(images[rows], self._recipe), targets[rows])
+            yield _part(_augmented(images[rows], self._recipe), targets[rows], self._rows)
 
     def val(self) -> Iterator[Batch]:
         return iter(self._val)
@@ -43,14 +44,20 @@ class DigitsVal:
 
     batch_size = 256
 
-    def __init__(self, data: DataSpec, split: Split | None = None) -> None:
-        self._split = split or _splits(data)[1]
+    def __init__(self, data: DataSpec, rows: Rows = ALL, split: Split | None = None) -> None:
+        self._split, self._rows = split or _splits(data)[1], rows
         self.images = len(self._split[1])
 
     def __iter__(self) -> Iterator[Batch]:
         parts = (torch.split(part, self.batch_size) for part in self._split)
         for images, targets in zip(*parts, strict=True):
-            yield Batch(images, targets)
+            yield _part(images, targets, self._rows)
+
+
+def _part(images: Tensor, targets: Tensor, rows: Rows) -> Batch:
+    """Return a process's rows of a whole batch."""
+    of_it = rows.of(len(targets))
+    return Batch(images[of_it], targets[of_it])
 
 
 def _splits(data: DataSpec) -> tuple[Split, Split]:

@@ -1,39 +1,55 @@
 """The training loop: SGD, cosine with warm-up, EMA, label smoothing, on timm's parts.
 
 A run killed at any moment and started again ends with the same weights, bit for bit (same number
-of threads): a step depends on the state that the checkpoint holds and on a random state made from
-(seed, epoch, step), never on what happened in the process before.
+of threads and processes): a step depends on the state that the checkpoint holds and on a random
+state made from (seed, epoch, step, rank), never on what happened in the process before.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
+from timm.layers import convert_sync_batchnorm
 from timm.loss import LabelSmoothingCrossEntropy
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 
-from repghost.atomic import write_text
-from repghost.interrupt import Stop
+from repghost.interrupt import Interrupted, Stop
 from repghost.training.batches import Batch, Source, seed_everything
-from repghost.training.checkpoint import Checkpoints, State
+from repghost.training.checkpoint import State
 from repghost.training.evaluate import evaluate
+from repghost.training.exchange import Exchange, norms, told_alone
+from repghost.training.journal import Journal, Record
+from repghost.training.memory import fitting_images, is_out_of_memory, out_of_memory
+from repghost.training.precision import autocast, compiled, usable
+from repghost.training.ranks import ALONE, Ranks
 from repghost.training.spec import RecipeSpec
+from repghost.training.tidings import Tidings
 
-Record = dict[str, Any]  # one line of metrics.jsonl
 DROPOUT_STREAM = 1  # keeps the step's random state apart from the batch's
 
 
 class TrainingDiverged(ValueError):
     """The loss is not a number any more; the message says where."""
+
+
+class Wish(NamedTuple):
+    """What a process wants after the step that is running."""
+
+    stop: bool = False
+    save: bool = False
+
+    def __or__(self, other: "Wish") -> "Wish":
+        return Wish(self.stop or other.stop, self.save or other.save)
 
 
 @dataclass
@@ -47,13 +63,30 @@ class Trained:
 
 
 class Training:
-    """One run between two checkpoints: the weights, what moves them, and the place in the data."""
+    """One run between two checkpoints: the weights, what moves them, and the place in the data.
+
+    Where there are several `ranks`, `source` gives this one's rows of every batch.
+
+    Raises:
+        ValueError: the recipe asks for what this device does not have.
+    """
 
     def __init__(
-        self, model: nn.Module, source: Source, recipe: RecipeSpec, seed: int, device: torch.device
+        self,
+        model: nn.Module,
+        source: Source,
+        recipe: RecipeSpec,
+        seed: int,
+        device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.source, self.recipe, self.seed, self.device = source, recipe, seed, device
+        self.ranks = ranks
+        self._plain = model
+        model = _with_synced_norms(model, recipe, device, ranks)
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._forward = compiled(self.model) if recipe.compile else self.model
+        self._enter_training()
         self.ema = ModelEmaV3(self.model, decay=recipe.step_decay) if recipe.ema_decay else None
         self.optimizer = create_optimizer_v2(
             self.model,
@@ -61,12 +94,16 @@ class Training:
             lr=recipe.scaled_lr,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
+            **({"fused": True} if device.type == "cuda" else {}),
         )
         self.schedule = _schedule(self.optimizer, recipe, source.steps)
         self.loss = LabelSmoothingCrossEntropy(recipe.label_smoothing)
-        amp = recipe.amp and device.type == "cuda"
-        self.autocast = torch.autocast("cuda") if amp else nullcontext()
-        self.scaler = torch.amp.GradScaler("cuda", enabled=amp)
+        self.amp = usable(recipe.amp, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.amp == "fp16")
+        self._tidings = Tidings(device)
+        together = ranks.world > 1
+        self._exchange = Exchange(self.model, ranks, recipe.batch_size) if together else None
+        self._wish = self._agreed = Wish()
         self.epoch = self.step = self.images = 0
         self.loss_sum = self.seconds = 0.0
         self.history: list[Record] = []
@@ -78,8 +115,22 @@ class Training:
         scored: nn.Module = self.ema.module if self.ema else self.model
         return scored
 
+    @property
+    def deployable(self) -> nn.Module:
+        """The scored network, made of the layers that it was given with."""
+        if self._plain is self.model:
+            return self.scored
+        self._plain.load_state_dict(self.scored.state_dict())
+        return self._plain.to(self.device)
+
     def state(self) -> State:
-        """Return everything that the rest of the run depends on."""
+        """Return everything that the rest of the run depends on; asked on every process at once.
+
+        Raises:
+            TrainingDiverged: a loss that was not looked at yet is NaN or infinite.
+        """
+        self._hear(all=True)
+        self._gather_skipped()
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
@@ -102,31 +153,110 @@ class Training:
         """Move the weights by one batch.
 
         Raises:
-            TrainingDiverged: the loss is NaN or infinite.
+            TrainingDiverged: the loss of this step, or on a GPU of one shortly before, is NaN or
+                infinite.
+            OutOfMemory: the batch does not fit; the message says how many images would.
+            RankLost, RankFailed: another process is gone.
         """
         self.skipped += [name for name in batch.skipped if name not in self.skipped]
-        if len(batch.targets) > 1:  # BatchNorm needs two images; fewer are left after skips only
-            seed_everything(self.seed, self.epoch, self.step, DROPOUT_STREAM)
-            self._descend(batch)
+        if len(batch.targets) > 1 or self._exchange:  # BatchNorm needs two images
+            rank = (self.ranks.rank,) if self.ranks.rank else ()
+            seed_everything(self.seed, self.epoch, self.step, DROPOUT_STREAM, *rank)
+            self._descend_or_say_what_fits(batch)
         self.step += 1
+        self._hear()
+
+    def agree(self, wish: Wish) -> Wish:
+        """Return what is to be done after this step on every process; the answer may come later.
+
+        With several processes a wish travels with the next step, and all see it at the same one.
+        """
+        if self._exchange is None:
+            return wish
+        self._wish |= wish
+        agreed, self._agreed = self._agreed, Wish()
+        return agreed
+
+    def _descend_or_say_what_fits(self, batch: Batch) -> None:
+        try:
+            return self._descend(batch)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # From here on the error, and with it what the step held, is gone.
+        self.optimizer.zero_grad(set_to_none=True)
+        fits = fitting_images(len(batch.targets), partial(self._probe, batch), self.device)
+        raise out_of_memory(self.recipe.batch_size, self.ranks.world, fits, self.device)
+
+    def _probe(self, batch: Batch, images: int) -> None:
+        """Do what takes memory in a step, on the first images of a batch."""
+        if self.recipe.sync_bn and self.ranks.world > 1:
+            raise torch.OutOfMemoryError  # the others are not there to take part
+        part = Batch(batch.images[:images], batch.targets[:images])
+        self._loss_of(part).backward()  # type: ignore[no-untyped-call]
 
     def _descend(self, batch: Batch) -> None:
         self._set_lr()
-        self.model.train()
-        images = batch.images.to(self.device, memory_format=torch.channels_last)
-        with self.autocast:
-            loss = self.loss(self.model(images), batch.targets.to(self.device))
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingDiverged(f"loss is {value} at epoch {self.epoch}, step {self.step}")
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        if not self.model.training:
+            self._enter_training()
+        told = self._together(batch) if self._exchange else self._alone(batch)
+        self._tidings.add(self.epoch, self.step, told)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema:  # like timm, from the first step's weights on: counted from 1
             self.ema.update(self.model, self.epoch * self.source.steps + self.step + 1)
-        self.loss_sum += value * len(batch.targets)
-        self.images += len(batch.targets)
+
+    def _alone(self, batch: Batch) -> Tensor:
+        """Make the gradients of the mean loss of a batch."""
+        loss = self._loss_of(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return told_alone(loss.detach(), len(batch.targets))
+
+    def _together(self, batch: Batch) -> Tensor:
+        """Make the gradients of the mean loss of all processes' images, the same on each of them.
+
+        One that has no two images, which a BatchNorm needs, takes part with none.
+        """
+        assert self._exchange is not None
+        images = len(batch.targets) if len(batch.targets) > 1 else 0
+        self._exchange.begin()
+        loss = torch.zeros((), device=self.device)
+        if images:
+            loss = self._loss_of(batch)
+            self.scaler.scale(self._exchange.weigh(loss, images)).backward()  # type: ignore[no-untyped-call]
+        wish, self._wish = self._wish, Wish()
+        return self._exchange.finish(loss.detach(), images, wish)
+
+    def _loss_of(self, batch: Batch) -> Tensor:
+        """Return the mean loss of the images of a batch."""
+        images = batch.images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        targets = batch.targets.to(self.device, non_blocking=True)
+        with autocast(self.amp, self.device):
+            loss: Tensor = self.loss(self._forward(images), targets)
+        return loss
+
+    def _hear(self, *, all: bool = False) -> None:
+        """Take in what steps came to, as far as it has arrived, or `all` of it."""
+        for tiding in self._tidings.read(all=all):
+            if not math.isfinite(tiding.loss):
+                where = f"epoch {tiding.epoch}, step {tiding.step}"
+                raise TrainingDiverged(f"loss is {tiding.loss} at {where}")
+            self.loss_sum += tiding.loss_sum
+            self.images += int(tiding.images)
+            self._agreed |= Wish(tiding.stop, tiding.save)
+
+    def _gather_skipped(self) -> None:
+        """Know of the files that any process skipped."""
+        found = [name for names in self.ranks.of_all(self.skipped) for name in names]
+        self.skipped = list(dict.fromkeys(found))
+
+    def _enter_training(self) -> None:
+        """Let the network learn; frozen BatchNorm layers keep to their statistics."""
+        self.model.train()
+        if self.recipe.freeze_bn:
+            for norm in norms(self.model):
+                norm.eval()
 
     def _set_lr(self) -> None:
         """Set the learning rate from the place in the run alone, so that it needs no state."""
@@ -137,10 +267,12 @@ class Training:
 
     def end_epoch(self) -> Record:
         """Score the epoch, add its record to the history, and stand before the next one."""
+        self._hear(all=True)
         if self.images == 0:
             raise ValueError(f"no training image could be read ({len(self.skipped)} skipped)")
-        scores = evaluate(self.scored, self.source.val(), self.device)
+        scores = evaluate(self.scored, self.source.val(), self.device, self.ranks)
         self.skipped += [name for name in scores.skipped if name not in self.skipped]
+        self._gather_skipped()
         record = {
             "epoch": self.epoch,
             "train_loss": self.loss_sum / self.images,
@@ -164,44 +296,63 @@ def train(
     """Train to the recipe's last epoch, from the checkpoint in `folder` where there is one.
 
     `metrics.jsonl` in `folder` gets a line an epoch, each epoch once. `on_epoch` sees each record.
+    With several processes all call this; the first alone reads and writes `folder`.
 
     Raises:
-        Interrupted: `stop` was asked for; the checkpoint is that of the step before.
+        Interrupted: a process was told to end; the checkpoint is that of the last step.
         TrainingDiverged: the loss is NaN or infinite.
+        RankLost, RankFailed: another process is gone.
         OSError: a checkpoint or a record cannot be written.
     """
-    checkpoints = Checkpoints(folder)
-    state, warnings = checkpoints.load()
-    if state and state["key"] == key:
-        training.restore(state)
-    metrics = folder / "metrics.jsonl"
-    write_text(metrics, "".join(json.dumps(record) + "\n" for record in training.history))
-    while training.epoch < training.recipe.epochs:
-        _run_epoch(training, lambda: checkpoints.save({"key": key, **training.state()}), stop)
-        with metrics.open("a") as file:
-            file.write(json.dumps(training.history[-1]) + "\n")
-        on_epoch(training.history[-1])
-    return Trained(training.scored, training.history, training.skipped, warnings)
+    together = training.ranks.world > 1
+    with Journal(folder, key, on_epoch, training.ranks.leads) as journal:
+        state = training.ranks.from_first(journal.load())
+        if state:
+            training.restore(state)
+        journal.begin(training.history)
+        while training.epoch < training.recipe.epochs:
+            with stop.deferred() if together else nullcontext():
+                _run_epoch(training, journal, stop)
+    return Trained(training.deployable, training.history, training.skipped, journal.warnings)
 
 
-def _run_epoch(training: Training, save: Callable[[], None], stop: Stop) -> None:
+def _run_epoch(training: Training, journal: Journal, stop: Stop) -> None:
     """Run the rest of the epoch; save now and then within it, when told to end, and at its end."""
-    start = saved = time.monotonic()
-    before = training.seconds
+    start, before = time.monotonic(), training.seconds
     batches = training.source.train(training.epoch, training.step)
     with stop.deferred():
         for batch in batches:
             training.train_step(batch)
             training.seconds = before + time.monotonic() - start
-            if stop.asked or time.monotonic() - saved > training.recipe.checkpoint_every_s:
-                save()
-                saved = time.monotonic()
+            is_due = journal.is_due(training.recipe.checkpoint_every_s)
+            agreed = training.agree(Wish(stop=bool(stop.asked), save=is_due))
+            if agreed.stop:
+                journal.save(training.state(), wait=True)
                 stop.obey()
+                raise Interrupted("told to end: a signal came to another process")
+            if agreed.save:
+                journal.save(training.state())
+            journal.look()
     record = training.end_epoch()
     training.seconds = before + time.monotonic() - start
     record["seconds"] = training.seconds - sum(row["seconds"] for row in training.history[:-1])
     with stop.deferred():
-        save()
+        journal.save(training.state(), record)
+
+
+def _with_synced_norms(
+    model: nn.Module, recipe: RecipeSpec, device: torch.device, ranks: Ranks
+) -> nn.Module:
+    """Return `model`, or a copy whose BatchNorm layers see the images of all processes."""
+    if not recipe.sync_bn or ranks.world == 1:
+        return model
+    if device.type != "cuda":
+        raise ValueError(
+            f"recipe.sync_bn=true: needs a GPU for each of the {ranks.world} processes"
+            " (hydra.launcher.tasks_per_node=1 sees whole batches anyway)"
+        )
+    synced: nn.Module = convert_sync_batchnorm(deepcopy(model))
+    return synced
 
 
 def _schedule(

@@ -6,6 +6,7 @@ an epoch can be entered in its middle.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from repghost.training.batches import Batch, seed_everything, shuffled
+from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec, split_folder, val_classes, val_folder
 
 Sample = tuple[Tensor, int] | str  # the path of an image that cannot be read
@@ -26,10 +28,10 @@ Place = tuple[int, int]  # epoch, index
 class FolderSource:
     """Training and validation batches of image files; see `batches.Source`."""
 
-    def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
+    def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int, rows: Rows = ALL) -> None:
         self._train = ImageSet(_training_images(data), _train_transform(data, recipe), seed)
-        self._val = FolderVal(data, recipe.batch_size)
-        self._workers, self._seed = data.workers, seed
+        self._val = FolderVal(data, recipe.batch_size, rows)
+        self._feed, self._seed = Feed.of(data, rows), seed
         self.batch_size = min(recipe.batch_size, len(self._train))
         self.steps = len(self._train) // self.batch_size
 
@@ -37,7 +39,7 @@ class FolderSource:
         order = shuffled(len(self._train), self._seed, epoch).tolist()
         first, last = start * self.batch_size, self.steps * self.batch_size
         places = [(epoch, index) for index in order[first:last]]
-        return _batches(self._train, places, self.batch_size, self._workers)
+        return self._feed.batches(self._train, places, self.batch_size)
 
     def val(self) -> Iterator[Batch]:
         return iter(self._val)
@@ -46,14 +48,42 @@ class FolderSource:
 class FolderVal:
     """The validation images once, unaugmented, in batches; `images` is how many there are."""
 
-    def __init__(self, data: DataSpec, batch_size: int) -> None:
+    def __init__(self, data: DataSpec, batch_size: int, rows: Rows = ALL) -> None:
         self._set = ImageSet(_validation_images(data), _val_transform(data), seed=0)
         self.images, self.batch_size = len(self._set), min(batch_size, len(self._set))
-        self._workers = data.workers
+        self._feed = Feed.of(data, rows)
 
     def __iter__(self) -> Iterator[Batch]:
         places = [(0, index) for index in range(self.images)]
-        return _batches(self._set, places, self.batch_size, self._workers)
+        return self._feed.batches(self._set, places, self.batch_size)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How a process gets its `rows` of every batch: from `workers` processes, in time."""
+
+    rows: Rows
+    workers: int
+    timeout_s: float
+
+    @classmethod
+    def of(cls, data: DataSpec, rows: Rows) -> "Feed":
+        """Return it as `data` asks for it."""
+        return cls(rows, data.workers, data.timeout_s if data.workers else 0)
+
+    def batches(
+        self, images: "ImageSet", places: list[Place], batch_size: int
+    ) -> Iterator[Batch]:
+        """Yield this process's part of each batch of the images at `places`."""
+        whole = [places[at : at + batch_size] for at in range(0, len(places), batch_size)]
+        loader: DataLoader[Sample] = DataLoader(
+            images,
+            batch_sampler=[batch[self.rows.of(len(batch))] for batch in whole],
+            num_workers=self.workers,
+            collate_fn=collate,
+            timeout=self.timeout_s,
+        )
+        return in_time(iter(loader), self.timeout_s)
 
 
 class ImageSet(Dataset[Sample]):
@@ -89,6 +119,23 @@ class ImageSet(Dataset[Sample]):
         return str(self._images.filename(index, absolute=True)) if has_names else f"image {index}"
 
 
+def in_time(batches: Iterator[Batch], timeout_s: float) -> Iterator[Batch]:
+    """Yield what a loader brings.
+
+    Raises:
+        ValueError: it brought nothing for `timeout_s`.
+    """
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "timed out" not in str(error):
+            raise
+        raise ValueError(
+            f"data.timeout_s={timeout_s:g}: no worker brought a batch in this time; the file system"
+            " hangs, or a batch takes longer (more data.workers, or a longer time)"
+        ) from error
+
+
 def collate(samples: list[Sample]) -> Batch:
     """Stack what could be read; images is `(0,)` where nothing could."""
     good = [sample for sample in samples if not isinstance(sample, str)]
@@ -97,16 +144,6 @@ def collate(samples: list[Sample]) -> Batch:
         return Batch(torch.empty(0), torch.empty(0, dtype=torch.long), skipped)
     images, targets = zip(*good, strict=True)
     return Batch(torch.stack(images), torch.tensor(targets), skipped)
-
-
-def _batches(
-    images: ImageSet, places: list[Place], batch_size: int, workers: int
-) -> Iterator[Batch]:
-    batches = [places[at : at + batch_size] for at in range(0, len(places), batch_size)]
-    loader: DataLoader[Sample] = DataLoader(
-        images, batch_sampler=batches, num_workers=workers, collate_fn=collate
-    )
-    return iter(loader)
 
 
 def _training_images(data: DataSpec) -> Any:

@@ -6,12 +6,16 @@ from typing import Any, Self
 
 MACHINE = {"machine": True}  # metadata of fields that change speed, not results: not in the key
 DATA_KINDS = ("digits", "folder")
+AMPS = ("none", "bf16", "fp16")
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "eval")}
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Images and labels: `kind=digits` is bundled, `kind=folder` reads `root` or timm's `name`."""
+    """Images and labels: `kind=digits` is bundled, `kind=folder` reads `root` or timm's `name`.
+
+    A batch that `workers` processes have not brought after `timeout_s` ends the run; 0 waits on.
+    """
 
     kind: str = "digits"
     root: str | None = None
@@ -21,6 +25,7 @@ class DataSpec:
     input_size: int = 32
     crop_pct: float = 0.875
     workers: int = field(default=0, metadata=MACHINE)
+    timeout_s: float = field(default=600.0, metadata=MACHINE)
 
     def __post_init__(self) -> None:
         if self.kind not in DATA_KINDS:
@@ -30,7 +35,7 @@ class DataSpec:
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"data.crop_pct={self.crop_pct}: must be in (0, 1]")
         _require_positive("data", self, "num_classes", "in_chs", "input_size")
-        _require_at_least_zero("data", self, "workers")
+        _require_at_least_zero("data", self, "workers", "timeout_s")
 
     def counted(self, split: str = "train", needed: bool = True) -> Self:
         """Return self with `num_classes` known: the class folders of `root/train` where it is None.
@@ -117,6 +122,9 @@ class RecipeSpec:
     see `scaled_lr`, `step_decay`. `ema_decay=0` switches the average off; else it is what is scored
     and deployed.
     `epochs=0` trains nothing: latency and cost alone are scored.
+    `amp` is the format of a step: float32 ("none"), bf16 or fp16. With several processes each one's
+    BatchNorm sees its own images, with `sync_bn` those of all; `freeze_bn` keeps the statistics
+    that the network starts with, and trains scale and shift.
     Source of the defaults of `conf/recipe/paper.yaml`: the paper's released arguments.
     """
 
@@ -139,7 +147,10 @@ class RecipeSpec:
     auto_augment: str | None = None
     random_erasing: float = 0.0
     shift_px: int = 2
-    amp: bool = False
+    amp: str = "none"
+    sync_bn: bool = False
+    freeze_bn: bool = False
+    compile: bool = field(default=False, metadata=MACHINE)
     checkpoint_every_s: float = field(default=60.0, metadata=MACHINE)
 
     def __post_init__(self) -> None:
@@ -151,6 +162,10 @@ class RecipeSpec:
         for name in ("label_smoothing", "dropout", "ema_decay", "hflip", "random_erasing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"recipe.{name}={getattr(self, name)}: must be in [0, 1]")
+        if self.amp not in AMPS:
+            raise ValueError(f"recipe.amp={self.amp}: allowed are {', '.join(AMPS)}")
+        if self.sync_bn and self.freeze_bn:
+            raise ValueError("recipe.sync_bn, recipe.freeze_bn: frozen statistics need no syncing")
         if self.warmup_epochs >= self.epochs and self.epochs > 1:
             raise ValueError(
                 f"recipe.warmup_epochs={self.warmup_epochs}: must be fewer than"

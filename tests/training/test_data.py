@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from repghost.training.batches import mix
 from repghost.training.digits import Digits
+from repghost.training.rows import Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
 RECIPE = RecipeSpec(batch_size=64, warmup_epochs=0)
@@ -32,6 +35,23 @@ def test_an_epoch_entered_in_its_middle_gives_the_same_batches():
     assert len(whole) == 22
     for one, other in zip(whole[20:], rest, strict=True):
         assert torch.equal(one.images, other.images)
+
+
+@given(st.integers(0, 300), st.integers(1, 9))
+def test_the_rows_of_all_processes_are_the_batch_in_its_order(count: int, world: int):
+    parts = [range(count)[Rows(rank, world).of(count)] for rank in range(world)]
+    assert [row for part in parts for row in part] == list(range(count))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_two_processes_get_the_images_and_augmentations_of_one():
+    recipe = RecipeSpec(batch_size=63, hflip=0.5, random_erasing=0.5)
+    parts = [Digits(DataSpec(), recipe, 5, Rows(rank, 2)) for rank in range(2)]
+    alone = Digits(DataSpec(), recipe, 5)
+    for way in (lambda source: source.train(1, 20), lambda source: source.val()):
+        for whole, *rows in zip(way(alone), *map(way, parts), strict=True):
+            assert torch.equal(torch.cat([batch.images for batch in rows]), whole.images)
+            assert torch.equal(torch.cat([batch.targets for batch in rows]), whole.targets)
 
 
 def test_shifting_moves_images_by_at_most_the_pixels_asked_for():

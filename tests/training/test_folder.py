@@ -1,6 +1,8 @@
 """Image folders: what cannot be read is skipped, counted, named; seeds alone decide order."""
 
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ from PIL import Image
 
 from repghost.training.data import open_source
 from repghost.training.evaluate import evaluate
+from repghost.training.folder import ImageSet
+from repghost.training.rows import Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
 RECIPE = RecipeSpec(
@@ -103,3 +107,21 @@ def test_an_empty_folder_is_one_clear_line(tmp_path):
     (tmp_path / "val").mkdir()
     with pytest.raises(ValueError, match="empty; expected a folder of images for each class"):
         spec(tmp_path).counted()
+
+
+def test_a_worker_that_hangs_ends_the_run_in_the_time_that_was_set(folder, monkeypatch):
+    monkeypatch.setattr(ImageSet, "_read", lambda self, index: time.sleep(60))
+    hanging = replace(spec(folder, workers=1), timeout_s=1)
+    with pytest.raises(ValueError, match=r"data\.timeout_s=1: no worker brought a batch"):
+        list(open_source(hanging, RECIPE, 0).train(0, 0))
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_the_rows_of_all_processes_are_the_batches_of_one(folder, world):
+    parts = [open_source(spec(folder), RECIPE, 0, Rows(rank, world)) for rank in range(world)]
+    alone = open_source(spec(folder), RECIPE, 0)
+    for whole, *rows in zip(alone.train(1, 0), *(one.train(1, 0) for one in parts), strict=True):
+        found = [batch.images for batch in rows if len(batch.targets)]
+        assert torch.equal(torch.cat(found), whole.images)
+    images = [batch.images for one in parts for batch in one.val() if len(batch.targets)]
+    assert sum(map(len, images)) == 6

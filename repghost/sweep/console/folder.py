@@ -53,10 +53,9 @@ class StudyFolder:
             ValueError: it was noted by a version that had other settings.
         """
         fields = dict(self.noted.get("launcher") or {})
-        if fields.pop("kind", "local") == "local":
-            return LocalSpec()
+        kind = LocalSpec if fields.pop("kind", "local") == "local" else SlurmSpec
         try:
-            return SlurmSpec(**fields)
+            return kind(**fields)
         except TypeError as error:
             raise ValueError(
                 f"{self.path / 'study.json'}: launcher is of another version ({error});"

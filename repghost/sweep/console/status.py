@@ -275,7 +275,8 @@ def _gpus(launcher: LocalSpec | SlurmSpec) -> int:
         return 0
     named = [resource.strip().split(":") for resource in (launcher.gres or "").split(",")]
     counts = [_count(words[-1]) for words in named if words[0] in ("gpu", "gres/gpu")]
-    return launcher.gpus_per_node or launcher.gpus_per_task or sum(counts)
+    tasks = (launcher.gpus_per_task or 0) * launcher.tasks_per_node
+    return launcher.nodes * (launcher.gpus_per_node or tasks or sum(counts))
 
 
 def _count(word: str) -> int:

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,15 @@ from repghost.atomic import write_json
 from repghost.sweep.jobs.chain import Claims, read_claims, run_chain
 from repghost.sweep.jobs.contract import Job, Task
 from repghost.sweep.jobs.work import run_task
+from repghost.training.follower import follow_job
+from repghost.training.team import MEETING, Place, leading, meeting_of_job
 
 if TYPE_CHECKING:  # a job that starts needs none of it
     from repghost.sweep.jobs.launchers import SlurmSpec
 
 MARK = "repghost:"  # how the comment of every job of ours begins
 START = "start.pkl"  # what submitit loads in every job of the batch
+LONE_S = 180  # after its first task has ended, SLURM ends what is left of a job
 SAME = (  # keys of ours that submitit's script knows by the same name
     *("partition", "qos", "constraint", "exclude", "gres", "account", "nodes"),
     *("cpus_per_task", "cpus_per_gpu", "gpus_per_node", "gpus_per_task"),
@@ -161,8 +165,9 @@ def script_text(
         job_name=spec.name or f"repghost-{folder.parent.parent.name}",
         comment=f"{comment} {spec.comment or ''}".strip(),
         time=spec.timeout_min,
-        ntasks_per_node=1,
-        setup=[*(spec.setup or []), *_imports(snapshot), *_link(folder)],
+        ntasks_per_node=spec.tasks_per_node,
+        srun_args=[f"--wait={LONE_S}"] if _is_shared(spec) else None,
+        setup=[*(spec.setup or []), *_imports(snapshot), *_link(folder), *_meeting(folder, spec)],
         **options,
     )
     return text
@@ -182,7 +187,29 @@ def _link(folder: Path) -> list[str]:
     return [f"ln -sfn {START} {shlex.quote(str(folder))}/{name}_submitted.pkl"]
 
 
+def _meeting(folder: Path, spec: "SlurmSpec") -> list[str]:
+    """Let the tasks of a job, at each of its starts, meet through a file of their own."""
+    if not _is_shared(spec):
+        return []
+    name = '"${SLURM_JOB_ID}-${SLURM_RESTART_COUNT:-0}"'
+    return [f"export {MEETING}={shlex.quote(str(folder))}/{name}.team"]
+
+
+def _is_shared(spec: "SlurmSpec") -> bool:
+    """Whether a job has several tasks."""
+    return spec.tasks_per_node * spec.nodes > 1
+
+
 def run_indexed(folder: str, count: int, short_s: float, limit_s: float) -> None:
-    """In a job: run the task at this job's place in the array, and while they are short, others."""
-    place = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    run_chain(Path(folder), place, count, run_task, short_s=short_s, limit_s=limit_s)
+    """In a job: run the task at this job's place in the array, and while they are short, others.
+
+    Of a job of several tasks the first does that, and the others what it says.
+    """
+    meeting = meeting_of_job()
+    place = Place.of_job(os.environ) if meeting else Place()
+    if meeting and place.rank > 0:
+        sys.exit(follow_job(meeting, place))
+    index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    with leading(meeting, place) if meeting else contextlib.nullcontext() as team:
+        run = partial(run_task, team=team) if team else run_task
+        run_chain(Path(folder), index, count, run, short_s=short_s, limit_s=limit_s)

@@ -15,8 +15,8 @@ TAKEN = {  # `sbatch` options that are made from something else
     "comment": "hydra.launcher.comment is it",
     "error": "logs lie in the study's folder; outputs=FOLDER moves it",
     "job-name": "hydra.launcher.name is it",
-    "ntasks": "a training is one process on one node so far",
-    "ntasks-per-node": "a training is one process on one node so far",
+    "ntasks": "hydra.launcher.tasks_per_node and nodes are it",
+    "ntasks-per-node": "hydra.launcher.tasks_per_node is it",
     "open-mode": "logs are always appended to",
     "output": "logs lie in the study's folder; outputs=FOLDER moves it",
     "signal": "hydra.launcher.signal_delay_s sets when it comes",
@@ -26,7 +26,14 @@ TAKEN = {  # `sbatch` options that are made from something else
 
 @dataclass(frozen=True)
 class LocalSpec:
-    """This machine: `parallel` processes at a time, no other settings."""
+    """This machine: `parallel` trainings at a time, each of `tasks_per_node` processes."""
+
+    # processes of a training, which share its cores; one for each GPU where there are some
+    tasks_per_node: int = 1
+
+    def __post_init__(self) -> None:
+        if self.tasks_per_node < 1:
+            raise _wrong("tasks_per_node", self.tasks_per_node, "must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -38,15 +45,15 @@ class SlurmSpec:
 
     # minutes that a job may run; a training that needs longer goes on in the next one
     timeout_min: int = 60
-    # CPUs of a job
+    # CPUs of a task
     cpus_per_task: int | None = None
-    # GPUs of a job
+    # GPUs of a job on each of its nodes
     gpus_per_node: int | None = None
-    # processes of a job: one; it starts more by itself where a training needs them
+    # processes of a training on each node, one for each GPU; all of them are one training
     tasks_per_node: int = 1
     # memory of a job in GB
     mem_gb: float | None = None
-    # nodes of a job: one
+    # nodes of a training
     nodes: int = 1
     # name of the jobs in the queue; None: repghost-STUDY
     name: str | None = None
@@ -66,7 +73,7 @@ class SlurmSpec:
     gres: str | None = None
     # CPUs for each GPU; needs gpus_per_task
     cpus_per_gpu: int | None = None
-    # GPUs of a job, in the words that cpus_per_gpu needs
+    # GPUs of a task, in the words that cpus_per_gpu needs
     gpus_per_task: int | None = None
     # memory for each GPU, such as "40G"
     mem_per_gpu: str | None = None
@@ -102,7 +109,8 @@ class SlurmSpec:
         self._check_options()
 
     def _check_numbers(self) -> None:
-        for name in ("timeout_min", "mem_gb", "cpus_per_task", "cpus_per_gpu", "array_parallelism"):
+        counts = ("tasks_per_node", "nodes", "cpus_per_task", "cpus_per_gpu", "array_parallelism")
+        for name in ("timeout_min", "mem_gb", *counts):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise _wrong(name, value, "must be greater than 0")
@@ -128,10 +136,6 @@ class SlurmSpec:
             raise _wrong("setup", self.setup, "must be a list of shell commands")
 
     def _refuse_strangers(self) -> None:
-        for name in ("tasks_per_node", "nodes"):
-            if getattr(self, name) != 1:
-                reason = "a training is one process on one node so far; leave it at 1"
-                raise _wrong(name, getattr(self, name), reason)
         if self.max_num_timeout != 0:
             reason = "a job at its time limit always goes on; max_requeues=N limits it"
             raise _wrong("max_num_timeout", self.max_num_timeout, reason)
@@ -163,7 +167,7 @@ class SlurmSpec:
 
 
 KEYS: dict[str, tuple[str, ...]] = {  # what each launcher can be told
-    "local": (),
+    "local": tuple(one.name for one in fields(LocalSpec)),
     "slurm": tuple(one.name for one in fields(SlurmSpec)),
 }
 
@@ -187,7 +191,7 @@ def launcher_from(config: DictConfig) -> LocalSpec | SlurmSpec:
     for name in values:
         if name not in KEYS[kind]:
             raise ValueError(unknown_key(str(name), kind))
-    return LocalSpec() if kind == "local" else _slurm(values)
+    return _typed(LocalSpec if kind == "local" else SlurmSpec, values)
 
 
 def unknown_key(name: str, launcher: str) -> str:
@@ -198,11 +202,12 @@ def unknown_key(name: str, launcher: str) -> str:
         return f"hydra.launcher.{name} is a new key of a dict: write +hydra.launcher.{name}=..."
     said = f"unknown key hydra.launcher.{name}"
     if name in KEYS["slurm"]:
-        return f"{said}; hydra/launcher=slurm has it, hydra/launcher={launcher} has no keys"
+        return (
+            f"{said}; hydra/launcher=slurm has it, hydra/launcher={launcher} has {', '.join(known)}"
+        )
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    allowed = ", ".join(known) or "no keys"
-    return f"{said}; {hint}hydra/launcher={launcher} has {allowed}"
+    return f"{said}; {hint}hydra/launcher={launcher} has {', '.join(known)}"
 
 
 def _stock(target: str) -> LocalSpec:
@@ -215,8 +220,8 @@ def _stock(target: str) -> LocalSpec:
     )
 
 
-def _slurm(values: dict[Any, Any]) -> SlurmSpec:
-    schema = OmegaConf.structured(SlurmSpec)
+def _typed(kind: type[LocalSpec | SlurmSpec], values: dict[Any, Any]) -> LocalSpec | SlurmSpec:
+    schema = OmegaConf.structured(kind)
     OmegaConf.set_readonly(schema, False)  # the dataclass is frozen
     try:
         spec = OmegaConf.to_object(OmegaConf.merge(schema, values))
@@ -224,7 +229,7 @@ def _slurm(values: dict[Any, Any]) -> SlurmSpec:
         key = getattr(error, "full_key", None)
         place = f"hydra.launcher.{key}" if key else "hydra.launcher"
         raise ValueError(f"{place}: {str(error).splitlines()[0]}") from error
-    assert isinstance(spec, SlurmSpec)
+    assert isinstance(spec, kind)
     return spec
 
 

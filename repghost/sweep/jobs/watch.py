@@ -17,6 +17,7 @@ NEXT_QUESTION_S = 3.0  # between two calls of sacct
 LAST_BYTES, LAST_LINES = 4096, 8  # of a log, where SLURM says how a job ended
 FAILED = ENDS["FAILED"]
 MEMORY = re.compile(r"oom[_-]kill|out of memory|exceeded (job )?memory limit", re.IGNORECASE)
+LOST = re.compile(r"RankLost: (.+)")  # one process of a training missed another
 EXIT = re.compile(r"srun: error: \S+: task \d+: (\w+(?: \w+)*)")  # such as "Killed"
 WAITS = Sight(Phase.QUEUED)
 UNKNOWN = Sight(Phase.UNKNOWN, "the controller does not answer")
@@ -161,14 +162,15 @@ def _explained(sight: Sight, log: Path | None) -> Sight:
     """Say more of a job that SLURM only calls failed, from what it wrote to the job's log."""
     if sight.reason != FAILED or log is None:
         return sight
-    last = "\n".join(_last_lines(log))
+    last = "\n".join(last_lines(log))
     if MEMORY.search(last):
         return replace(sight, reason="out of memory")
-    told = EXIT.findall(last)
+    told = LOST.findall(last) or EXIT.findall(last)
     return replace(sight, reason=f"{FAILED}: {told[-1]}") if told else sight
 
 
-def _last_lines(log: Path) -> list[str]:
+def last_lines(log: Path) -> list[str]:
+    """Return the last lines of a log, none where it cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - LAST_BYTES))

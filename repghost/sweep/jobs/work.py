@@ -41,13 +41,16 @@ def read_task(path: Path) -> Task:
     return task
 
 
-def run_task(path: Path) -> None:
-    """Run the task in the file `path`; where it is told to end, exit with a code of its own."""
+def run_task(path: Path, **around: object) -> None:
+    """Run the task in the file `path`; where it is told to end, exit with a code of its own.
+
+    `around` is what the job has for all of its tasks.
+    """
     stop = Stop()
     stop.listen()
     task = read_task(path)
     try:
-        task.function(*task.arguments, stop=stop)
+        task.function(*task.arguments, stop=stop, **around)
     except Interrupted as interrupted:
         print(f"{task.stage} of {task.key}: {interrupted}", file=sys.stderr, flush=True)
         _ignore_signals()

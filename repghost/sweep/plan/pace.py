@@ -47,7 +47,7 @@ class Pace:
 
 def alike(data: DataSpec, recipe: RecipeSpec) -> Hashable:
     """What an epoch's time depends on beside the network: trainings of one value are compared."""
-    return replace(data, workers=0), recipe.batch_size, recipe.amp, recipe.auto_augment
+    return replace(data, workers=0, timeout_s=0), recipe.batch_size, recipe.amp, recipe.auto_augment
 
 
 def timed(run: Run, macs: int) -> Timed | None:

@@ -4,7 +4,9 @@
 changed.
 """
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from submitit.core.utils import DelayedSubmission
 from repghost.sweep.jobs.batch import Batch, run_indexed, script_text, token_in
 from repghost.sweep.jobs.contract import Task
 from repghost.sweep.jobs.launchers import SlurmSpec
+from repghost.training.team import MEETING
 
 GOLDEN = Path(__file__).with_name("golden_job.sh")
 EVERYTHING = SlurmSpec(
@@ -64,6 +67,15 @@ def test_a_script_asks_for_nothing_that_was_not_set():
     always = ("comment", "error", "job-name", "nodes", "ntasks-per-node", "open-mode", "output")
     assert options == {f"#SBATCH --{name}" for name in (*always, "signal", "time", "wckey")}
     assert "PYTHON" not in text
+
+
+def test_the_tasks_of_a_job_meet_in_a_file_of_this_start_of_the_job():
+    spec = SlurmSpec(tasks_per_node=2, nodes=3)
+    text = script_text(Path("/out/s/jobs/t-1"), 1, spec, "repghost:0:1", None)
+    assert "#SBATCH --nodes=3" in text and "#SBATCH --ntasks-per-node=2" in text
+    meeting = '"${SLURM_JOB_ID}-${SLURM_RESTART_COUNT:-0}".team'
+    assert f"export REPGHOST_TEAM=/out/s/jobs/t-1/{meeting}" in text
+    assert "REPGHOST_TEAM" not in golden_text()
 
 
 def test_a_batch_is_found_again_by_its_token_with_its_rows_in_order(tmp_path: Path):
@@ -130,6 +142,38 @@ def test_what_submitit_loads_in_a_job_runs_the_task_without_any_other_file(
 )
 def test_the_token_is_read_from_a_comment_of_this_study_alone(comment: str, token: str | None):
     assert token_in(comment, "repghost:0123456789ab:") == token
+
+
+def test_all_tasks_of_a_job_work_on_one_task_after_the_other(tmp_path: Path):
+    batch = Batch.write(
+        tmp_path,
+        [
+            Task(f"row {n}", f"key{n}", "train", toy_tasks.add_ranks, (str(tmp_path), f"t{n}"))
+            for n in range(2)
+        ],
+    )
+    job = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                f"from {run_indexed.__module__} import run_indexed as run;"
+                f" run({str(batch.folder)!r}, 2, 600.0, 600.0)",
+            ],
+            env=os.environ
+            | {
+                "PYTHONPATH": str(Path(__file__).parent),
+                MEETING: str(tmp_path / "1-0.team"),
+                "SLURM_NTASKS": "2",
+                "SLURM_NNODES": "1",
+                "SLURM_PROCID": str(rank),
+                "SLURM_LOCALID": str(rank),
+            },
+        )
+        for rank in range(2)
+    ]
+    assert [task.wait(60) for task in job] == [0, 0]
+    assert [(tmp_path / f"t{n}.done").read_text() for n in range(2)] == ["3\n", "3\n"]
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ def test_jobs_run_on_this_machine_unless_something_else_is_said():
     assert launcher_from(launcher()) == LocalSpec()
 
 
+def test_a_training_on_this_machine_can_have_several_processes():
+    assert launcher_from(launcher("hydra.launcher.tasks_per_node=2")) == LocalSpec(2)
+    assert "at least 1" in refusal("hydra.launcher.tasks_per_node=0")
+
+
 def test_hydras_own_default_launcher_stands_for_this_machine():
     assert launcher_from(launcher("hydra/launcher=basic")) == LocalSpec()
 
@@ -118,8 +123,8 @@ def test_the_command_line_says_the_same_where_hydra_refuses_first(words: list[st
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
-        ("tasks_per_node=4", "one process on one node"),
-        ("nodes=2", "one process on one node"),
+        ("tasks_per_node=0", "greater than 0"),
+        ("nodes=0", "greater than 0"),
         ("max_num_timeout=3", "max_requeues"),
         ("submitit_folder=/x", "outputs=FOLDER"),
         ("timeout_min=0", "greater than 0"),
@@ -137,7 +142,7 @@ def test_the_command_line_says_the_same_where_hydra_refuses_first(words: list[st
         ("additional_parameters={comment: x}", "hydra.launcher.comment is it"),
         ("additional_parameters={cpus-per-task: 2}", "hydra.launcher.cpus_per_task is it"),
         ("additional_parameters={output: x}", "outputs=FOLDER"),
-        ("additional_parameters={ntasks: 2}", "one process"),
+        ("additional_parameters={ntasks: 2}", "tasks_per_node"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_with_its_key_and_a_reason(override, reason):

@@ -3,8 +3,13 @@
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repghost.interrupt import Stop
+from repghost.training.team import Team
+
+if TYPE_CHECKING:
+    from repghost.training.ranks import Ranks
 
 
 def nap(folder: str, name: str, seconds: float, *, stop: Stop) -> None:
@@ -38,3 +43,17 @@ def eat_memory(folder: str, name: str, megabytes: int, *, stop: Stop) -> None:
 def _add(path: Path, line: str) -> None:
     with path.open("a") as file:
         file.write(f"{line}\n")
+
+
+def add_ranks(folder: str, name: str, *, stop: Stop, team: Team) -> None:
+    """Let all tasks of the job add up their ranks plus one; write the sum into `<name>.done`."""
+    with team.together(take_part) as (ranks, device):
+        total = take_part(ranks=ranks, device=device, stop=stop)
+    _add(Path(folder, f"{name}.done"), f"{total:g}")
+
+
+def take_part(*, ranks: "Ranks", device: object, stop: Stop) -> float:
+    """Return the sum of all ranks plus one."""
+    import torch
+
+    return float(ranks.sum(torch.tensor([ranks.rank + 1.0])))

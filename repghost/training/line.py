@@ -1,0 +1,83 @@
+"""A connection between two processes of a training; its end is noticed at once."""
+
+import contextlib
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+KEEP_ALIVE = {
+    "TCP_KEEPIDLE": 20,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 4,
+}  # a node without power: 40 s
+
+
+@dataclass(frozen=True)
+class Call:
+    """Train with the others: what to call, and where the processes exchange their sums."""
+
+    function: Callable[..., None]
+    arguments: tuple[Any, ...]
+    port: int
+    world: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The call is over; `failure` says why, where the code failed, with the system's `errno`."""
+
+    failure: str = ""
+    errno: int | None = None
+
+
+class Line:
+    """Messages of one other process, read by a thread; None comes when it is gone.
+
+    The kernel closes the connection of a process that dies, however it dies.
+    """
+
+    def __init__(
+        self, connection: Connection, on_message: Callable[[Any], None] | None = None
+    ) -> None:
+        self._connection = connection
+        self.messages: queue.Queue[Any] = queue.Queue()
+        self._on_message = on_message or (lambda message: None)
+        _keep_alive(connection)
+        threading.Thread(target=self._read, name="line", daemon=True).start()
+
+    def send(self, message: object) -> None:
+        """Send, if anybody is there."""
+        with contextlib.suppress(OSError):
+            self._connection.send(message)
+
+    def close(self) -> None:
+        """Hang up: the other side sees it, also while our own thread reads."""
+        with contextlib.suppress(OSError), _socket(self._connection) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+    def _read(self) -> None:
+        message: Any = ""
+        while message is not None:
+            try:
+                message = self._connection.recv()
+            except (EOFError, OSError):
+                message = None
+            self._on_message(message)
+            self.messages.put(message)
+
+
+def _keep_alive(connection: Connection) -> None:
+    with contextlib.suppress(OSError), _socket(connection) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEP_ALIVE.items():
+            end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _socket(connection: Connection) -> socket.socket:
+    """Return another handle of the same connection, to be closed on its own."""
+    return socket.socket(fileno=os.dup(connection.fileno()))

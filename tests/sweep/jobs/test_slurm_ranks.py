@@ -1,0 +1,51 @@
+"""All tasks of a SLURM job train one network, on the real SLURM."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from backend_contract import await_file, await_phase, submit
+from services.cluster import Slurm
+
+from repghost.models.repghost_spec import RepGhostNetSpec
+from repghost.run import Run
+from repghost.settings import Settings
+from repghost.sweep.jobs.contract import Job, Phase, Task
+from repghost.sweep.jobs.launchers import SlurmSpec
+from repghost.sweep.jobs.slurm import SlurmJobs
+from repghost.tracking import TrackingSpec
+from repghost.training.spec import RecipeSpec
+from repghost.trial import run_stage
+
+pytestmark = pytest.mark.slurm
+SPEC = SlurmSpec(tasks_per_node=2, cpus_per_task=1)
+END_S = 120.0
+
+
+@pytest.fixture
+def chosen(slurm: Slurm, tmp_path: Path) -> Settings:
+    return Settings(
+        model=RepGhostNetSpec(width=0.1, num_classes=10),
+        recipe=RecipeSpec(epochs=4, batch_size=256),
+        tracking=TrackingSpec("none"),
+        outputs=str(tmp_path / "outputs"),
+    )
+
+
+def start(chosen: Settings, study: Path) -> tuple[SlurmJobs, Job]:
+    backend = SlurmJobs(study, SPEC)
+    task = Task("row", chosen.variant.key, "train", run_stage, (chosen, "train", None))
+    (job,) = submit(backend, [task])
+    return backend, job
+
+
+def test_two_tasks_train_one_network_and_go_on_after_a_signal(chosen, tmp_path):
+    backend, job = start(chosen, tmp_path / "study")
+    run = Run(chosen.outputs, chosen.variant.key)
+    await_file(run.folder / "metrics.jsonl")
+    subprocess.run(["scancel", "--signal=USR2", job.id], check=True)
+    await_phase(backend, job, Phase.ENDED, END_S)
+    result = run.result()
+    assert result is not None, (job.log and job.log.read_text(), run.error())
+    assert (result["processes"], result["epochs"]) == (2, 4)
+    assert "told to end" in job.log.read_text()
