@@ -71,9 +71,7 @@ class Feed:
         """Return it as `data` asks for it."""
         return cls(rows, data.workers, data.timeout_s if data.workers else 0)
 
-    def batches(
-        self, images: "ImageSet", places: list[Place], batch_size: int
-    ) -> Iterator[Batch]:
+    def batches(self, images: "ImageSet", places: list[Place], batch_size: int) -> Iterator[Batch]:
         """Yield this process's part of each batch of the images at `places`."""
         whole = [places[at : at + batch_size] for at in range(0, len(places), batch_size)]
         loader: DataLoader[Sample] = DataLoader(
