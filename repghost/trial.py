@@ -245,7 +245,7 @@ def _train(settings: Settings, run: Run, threads: int, say: Say, stop: Stop) -> 
     with _tracker(settings, run, say) as tracker:
         report = _reporter(settings, run, tracker, say)
         trained = train(training, run.folder, run.key, report, stop)
-        images = next(batch.images for batch in source.val() if len(batch.images))
+        images = next(batch.on(torch.device("cpu")) for batch in source.val() if len(batch.images))
         _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
         result = _result(settings, run, trained, training.seconds)
         run.finish(result | {"threads": threads, "train_device": device.type})

@@ -113,7 +113,7 @@ class Training:
     def _descend(self, batch: Batch) -> None:
         self._set_lr()
         self.model.train()
-        images = batch.images.to(self.device, memory_format=torch.channels_last)
+        images = batch.on(self.device).to(memory_format=torch.channels_last)
         with self.autocast:
             loss = self.loss(self.model(images), batch.targets.to(self.device))
         value = float(loss.detach())

@@ -36,7 +36,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], device: torch.device) -
         if len(batch.targets) == 0:
             continue
         targets = batch.targets.to(device)
-        logits = model(batch.images.to(device)).float()
+        logits = model(batch.on(device)).float()
         best = logits.topk(min(5, logits.shape[1])).indices == targets[:, None]
         hits += torch.stack([best[:, 0].sum(), best.any(1).sum()]).cpu()
         loss += float(functional.cross_entropy(logits, targets, reduction="sum"))

@@ -1,4 +1,4 @@
-"""Images in folders, or any data set that timm reads, with ImageNet's transforms.
+"""Images in folders, in packed shards, or of any data set that timm reads, as on ImageNet.
 
 What a batch holds depends on (seed, epoch, step) alone: every image is augmented with a random
 state made from (seed, epoch, index), so any number of worker processes gives the same batches and
@@ -9,24 +9,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from PIL import Image
-from timm.data import create_dataset, create_transform
+from timm.data import create_transform
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from repghost.training.batches import Batch, seed_everything, shuffled
-from repghost.training.spec import DataSpec, RecipeSpec, split_folder
+from repghost.training.batches import Batch, Place, seed_everything, shuffled
+from repghost.training.crops import UNREADABLE, as_image
+from repghost.training.fast import FastSet
+from repghost.training.pictures import Pictures, open_pictures
+from repghost.training.spec import DataSpec, RecipeSpec
 
 Sample = tuple[Tensor, int] | str  # the path of an image that cannot be read
-Place = tuple[int, int]  # epoch, index
 
 
 class FolderSource:
-    """Training and validation batches of image files; see `batches.Source`."""
+    """Training and validation batches of photographs; see `batches.Source`."""
 
     def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
-        train, val = _datasets(data)
-        self._train = ImageSet(train, _train_transform(data, recipe), seed)
+        train, val = open_pictures(data)
+        self._train = _train_set(train, data, recipe, seed)
         self._val = ImageSet(val, _val_transform(data), seed)
         self._workers, self._seed = data.workers, seed
         self.batch_size = min(recipe.batch_size, len(self._train))
@@ -40,74 +41,58 @@ class FolderSource:
     def val(self) -> Iterator[Batch]:
         return self._batches(self._val, 0, list(range(len(self._val))))
 
-    def _batches(self, images: "ImageSet", epoch: int, order: list[int]) -> Iterator[Batch]:
+    def _batches(
+        self, images: "FastSet | ImageSet", epoch: int, order: list[int]
+    ) -> Iterator[Batch]:
         size = self.batch_size
         places = [
             [(epoch, index) for index in order[at : at + size]] for at in range(0, len(order), size)
         ]
-        loader: DataLoader[Sample] = DataLoader(
+        loader: DataLoader[Batch | Sample] = DataLoader(
             images,
             batch_sampler=places,
             num_workers=self._workers,
-            collate_fn=collate,
+            collate_fn=images.collate,
         )
         return iter(loader)
+
+
+def _train_set(
+    pictures: Pictures, data: DataSpec, recipe: RecipeSpec, seed: int
+) -> "FastSet | ImageSet":
+    if data.decode == "fast":
+        return FastSet(pictures, data, recipe, seed)
+    return ImageSet(pictures, _train_transform(data, recipe), seed)
 
 
 class ImageSet(Dataset[Sample]):
     """Augmented images by (epoch, index); one that cannot be read comes back as its path."""
 
-    def __init__(self, images: Any, transform: Any, seed: int) -> None:
-        self._images, self._transform, self._seed = images, transform, seed
+    def __init__(self, pictures: Pictures, transform: Any, seed: int) -> None:
+        self._pictures, self._transform, self._seed = pictures, transform, seed
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._pictures)
 
     def __getitem__(self, place: Place) -> Sample:
         epoch, index = place
         try:
-            image, target = self._read(index)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return self._name(index)
-        seed_everything(self._seed, epoch, index)
-        return self._transform(image), int(target)
+            content, target = self._pictures.content(index)
+            image = as_image(content)
+            seed_everything(self._seed, epoch, index)
+            return self._transform(image), target  # a crop of an image of one pixel may be empty
+        except UNREADABLE:
+            return self._pictures.name(index)
 
-    def _read(self, index: int) -> tuple[Image.Image, int]:
-        """Read one image as RGB; timm's own retry would silently return its neighbour."""
-        reader = getattr(self._images, "reader", None)
-        if reader is None:
-            image, target = self._images[index]
-            return image.convert("RGB"), target
-        opened, target = reader[index][:2]
-        image = opened if isinstance(opened, Image.Image) else Image.open(opened)
-        return image.convert("RGB"), target
-
-    def _name(self, index: int) -> str:
-        has_names = hasattr(self._images, "filename")
-        return str(self._images.filename(index, absolute=True)) if has_names else f"image {index}"
-
-
-def collate(samples: list[Sample]) -> Batch:
-    """Stack what could be read; images is `(0,)` where nothing could."""
-    good = [sample for sample in samples if not isinstance(sample, str)]
-    skipped = [sample for sample in samples if isinstance(sample, str)]
-    if not good:
-        return Batch(torch.empty(0), torch.empty(0, dtype=torch.long), skipped)
-    images, targets = zip(*good, strict=True)
-    return Batch(torch.stack(images), torch.tensor(targets), skipped)
-
-
-def _datasets(data: DataSpec) -> tuple[Any, Any]:
-    """Open both splits; the validation classes are numbered as in training."""
-    if data.name:
-        return tuple(create_dataset(data.name, data.root, split=s) for s in ("train", "validation"))
-    try:
-        train = create_dataset("", str(split_folder(data.root, "train")), search_split=False)
-        classes = train.reader.class_to_idx
-        folder = str(split_folder(data.root, "val"))
-        return train, create_dataset("", folder, search_split=False, class_map=classes)
-    except RuntimeError as error:  # timm's word for a folder without images
-        raise ValueError(f"data.root={data.root}: {error}") from error
+    @staticmethod
+    def collate(samples: list[Sample]) -> Batch:
+        """Stack what could be read; images is `(0,)` where nothing could."""
+        good = [sample for sample in samples if not isinstance(sample, str)]
+        skipped = [sample for sample in samples if isinstance(sample, str)]
+        if not good:
+            return Batch(torch.empty(0), torch.empty(0, dtype=torch.long), skipped)
+        images, targets = zip(*good, strict=True)
+        return Batch(torch.stack(images), torch.tensor(targets), skipped)
 
 
 def _train_transform(data: DataSpec, recipe: RecipeSpec) -> Any:
@@ -125,5 +110,12 @@ def _train_transform(data: DataSpec, recipe: RecipeSpec) -> Any:
 
 
 def _val_transform(data: DataSpec) -> Any:
+    """Return timm's transform to pixels, by Pillow's bicubic whatever `decode` is.
+
+    With decode=fast without the normalisation, which the device does.
+    """
     size = (data.in_chs, data.input_size, data.input_size)
-    return create_transform(size, crop_pct=data.crop_pct, interpolation="bicubic")
+    on_device = data.decode == "fast"
+    return create_transform(
+        size, crop_pct=data.crop_pct, interpolation="bicubic", use_prefetcher=on_device
+    )

@@ -4,14 +4,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from repghost.training.pack_index import find_index
+
 MACHINE = {"machine": True}  # metadata of fields that change speed, not results: not in the key
 DATA_KINDS = ("digits", "folder")
+DECODES = ("timm", "fast")
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "eval")}
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Images and labels: `kind=digits` is bundled, `kind=folder` reads `root` or timm's `name`."""
+    """Images and labels: `kind=digits` is bundled, `kind=folder` reads `root` or timm's `name`.
+
+    `root` may be a folder that `repghost.training.pack` wrote. `decode=fast` draws other crops of
+    the same distribution and interpolates a little differently: it is part of a run's key.
+    """
 
     kind: str = "digits"
     root: str | None = None
@@ -20,6 +27,7 @@ class DataSpec:
     in_chs: int = 3
     input_size: int = 32
     crop_pct: float = 0.875
+    decode: str = "timm"
     workers: int = field(default=0, metadata=MACHINE)
 
     def __post_init__(self) -> None:
@@ -27,13 +35,15 @@ class DataSpec:
             raise ValueError(f"data.kind={self.kind}: allowed are {', '.join(DATA_KINDS)}")
         if self.kind == "folder" and self.in_chs != 3:
             raise ValueError(f"data.in_chs={self.in_chs}: images of a folder are read as RGB, 3")
+        if self.decode not in DECODES:
+            raise ValueError(f"data.decode={self.decode}: allowed are {', '.join(DECODES)}")
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"data.crop_pct={self.crop_pct}: must be in (0, 1]")
         _require_positive("data", self, "num_classes", "in_chs", "input_size")
         _require_at_least_zero("data", self, "workers")
 
     def counted(self, needed: bool = True) -> Self:
-        """Return self with `num_classes` known: the class folders of `root/train` where it is None.
+        """Return self with `num_classes` known: where it is None, those of the folder or the pack.
 
         Where no image is `needed` and the number of classes is given, no folder is looked for.
 
@@ -46,6 +56,8 @@ class DataSpec:
             if self.num_classes is None:
                 raise ValueError(f"data.name={self.name}: give data.num_classes as well")
             return self
+        if self.root and (index := find_index(self.root)):
+            return self if self.num_classes else replace(self, num_classes=index.num_classes)
         classes = len(class_folders(split_folder(self.root, "train")))
         class_folders(split_folder(self.root, "val"))
         return self if self.num_classes else replace(self, num_classes=classes)
