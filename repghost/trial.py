@@ -240,6 +240,8 @@ def _train(settings: Settings, run: Run, threads: int, say: Say, stop: Stop, tea
     """Train, score, certify with validation images, export, and write the result."""
     if run.result():
         return
+    import torch
+
     from repghost.training.engine import train
 
     team.last_words = partial(_note_failure, run)
@@ -251,8 +253,8 @@ def _train(settings: Settings, run: Run, threads: int, say: Say, stop: Stop, tea
                 say(f"recipe.amp={settings.recipe.amp} needs a GPU: training in float32")
             report = _reporter(settings, run, tracker, say)
             trained = train(training, run.folder, run.key, report, stop)
-        val = training.source.val()
-        images = next(batch.images for batch in val if len(batch.images))
+        val, cpu = training.source.val(), torch.device("cpu")
+        images = next(batch.on(cpu) for batch in val if len(batch.images))
         _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
         result = _result(settings, run, trained, training.seconds)
         place = {"threads": threads, "processes": ranks.world, "train_device": device.type}

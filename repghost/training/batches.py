@@ -9,14 +9,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from repghost.training.finish import Finish, finished
+
+Place = tuple[int, int]  # epoch, index: what decides how an image comes
+
 
 @dataclass
 class Batch:
-    """Images `(N, C, H, W)`, normalised float32; class indices `(N,)`; files that were skipped."""
+    """Images `(N, C, H, W)`; class indices `(N,)`; files that were skipped.
+
+    Images are normalised float32, or uint8 pixels with what is left to do to them.
+    """
 
     images: Tensor
     targets: Tensor
     skipped: list[str] = field(default_factory=list)
+    finish: Finish | None = None
+
+    def on(self, device: torch.device) -> Tensor:
+        """Return the images on `device` as the network takes them, normalised float32."""
+        return finished(self.images, self.finish, device)
+
+    def first(self, count: int) -> "Batch":
+        """Return a batch of its first images."""
+        finish = self.finish and self.finish.first(count)
+        return Batch(self.images[:count], self.targets[:count], [], finish)
 
 
 class Source(Protocol):

@@ -192,8 +192,7 @@ class Training:
         """Do what takes memory in a step, on the first images of a batch."""
         if self.recipe.sync_bn and self.ranks.world > 1:
             raise torch.OutOfMemoryError  # the others are not there to take part
-        part = Batch(batch.images[:images], batch.targets[:images])
-        self._loss_of(part).backward()  # type: ignore[no-untyped-call]
+        self._loss_of(batch.first(images)).backward()  # type: ignore[no-untyped-call]
 
     def _descend(self, batch: Batch) -> None:
         self._set_lr()
@@ -230,7 +229,7 @@ class Training:
 
     def _loss_of(self, batch: Batch) -> Tensor:
         """Return the mean loss of the images of a batch."""
-        images = batch.images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        images = batch.on(self.device).to(memory_format=torch.channels_last)
         targets = batch.targets.to(self.device, non_blocking=True)
         with autocast(self.amp, self.device):
             loss: Tensor = self.loss(self._forward(images), targets)

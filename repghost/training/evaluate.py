@@ -45,7 +45,7 @@ def evaluate(
         if len(batch.targets) == 0:
             continue
         targets = batch.targets.to(device)
-        logits = model(batch.images.to(device)).float()
+        logits = model(batch.on(device)).float()
         best = logits.topk(min(5, logits.shape[1])).indices == targets[:, None]
         loss = functional.cross_entropy(logits, targets, reduction="sum")
         totals[:3] += torch.stack([best[:, 0].sum(), best.any(1).sum(), loss])

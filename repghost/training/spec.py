@@ -4,9 +4,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from repghost.training.pack_index import find_index
+
 MACHINE = {"machine": True}  # metadata of fields that change speed, not results: not in the key
 DATA_KINDS = ("digits", "folder")
 AMPS = ("none", "bf16", "fp16")
+DECODES = ("timm", "fast")
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "eval")}
 
 
@@ -14,7 +17,9 @@ SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", 
 class DataSpec:
     """Images and labels: `kind=digits` is bundled, `kind=folder` reads `root` or timm's `name`.
 
-    A batch that `workers` processes have not brought after `timeout_s` ends the run; 0 waits on.
+    `root` may be a folder that `repghost.training.pack` wrote. `decode=fast` draws other crops of
+    the same distribution and interpolates a little differently: it is part of a run's key. A batch
+    that `workers` processes have not brought after `timeout_s` ends the run; 0 waits on.
     """
 
     kind: str = "digits"
@@ -24,6 +29,7 @@ class DataSpec:
     in_chs: int = 3
     input_size: int = 32
     crop_pct: float = 0.875
+    decode: str = "timm"
     workers: int = field(default=0, metadata=MACHINE)
     timeout_s: float = field(default=600.0, metadata=MACHINE)
 
@@ -32,13 +38,15 @@ class DataSpec:
             raise ValueError(f"data.kind={self.kind}: allowed are {', '.join(DATA_KINDS)}")
         if self.kind == "folder" and self.in_chs != 3:
             raise ValueError(f"data.in_chs={self.in_chs}: images of a folder are read as RGB, 3")
+        if self.decode not in DECODES:
+            raise ValueError(f"data.decode={self.decode}: allowed are {', '.join(DECODES)}")
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"data.crop_pct={self.crop_pct}: must be in (0, 1]")
         _require_positive("data", self, "num_classes", "in_chs", "input_size")
         _require_at_least_zero("data", self, "workers", "timeout_s")
 
     def counted(self, split: str = "train", needed: bool = True) -> Self:
-        """Return self with `num_classes` known: the class folders of `root/train` where it is None.
+        """Return self with `num_classes` known: where it is None, those of the folder or the pack.
 
         Where no image is `needed` and the number of classes is given, no folder is looked for. For
         `split="val"` alone the training images may be missing; then the classes are its own.
@@ -52,6 +60,8 @@ class DataSpec:
             if self.num_classes is None:
                 raise ValueError(f"data.name={self.name}: give data.num_classes as well")
             return self
+        if self.root and (index := find_index(self.root)):
+            return self if self.num_classes else replace(self, num_classes=index.num_classes)
         if split == "train":
             split_folder(self.root, "train")
             split_folder(self.root, "val")

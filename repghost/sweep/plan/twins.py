@@ -23,6 +23,7 @@ UNREAD = {  # by `data.kind`: switches that nothing reads there, and why
         "data.root": BUNDLED,
         "data.name": BUNDLED,
         "data.crop_pct": BUNDLED,
+        "data.decode": BUNDLED,
     },
     "folder": {"recipe.shift_px": "photographs are cropped at random instead"},
 }

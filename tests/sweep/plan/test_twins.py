@@ -33,6 +33,7 @@ OTHER = {  # a value that is not the default's, by switch
     "data.root": "nowhere",
     "data.name": "nothing",
     "data.crop_pct": 0.5,
+    "data.decode": "fast",
 }
 
 
