@@ -38,10 +38,10 @@ class Feed:
         """
         whole = [places[at : at + batch_size] for at in range(0, len(places), batch_size)]
         loader: DataLoader[Any] = DataLoader(
-            images,  # type: ignore[arg-type]
+            images,
             batch_sampler=[batch[self.rows.of(len(batch))] for batch in whole],
             num_workers=self.workers,
-            collate_fn=images.collate,
+            collate_fn=images.collate,  # type: ignore[arg-type]
             timeout=self.timeout_s,
         )
         return in_time(iter(loader), self.timeout_s)
