@@ -16,9 +16,10 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/python launch.py -m model.reparam=bn,id,dconv
 
-# Two processes: much of a test is waiting, and most networks are tiny.
+# First what may run two at a time, then what takes times or shares a service.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: setup
 	$(BIN)/ruff check .
