@@ -48,11 +48,12 @@ class FolderSource:
         places = [
             [(epoch, index) for index in order[at : at + size]] for at in range(0, len(order), size)
         ]
+        collate: Any = images.collate  # of what one way or the other makes
         loader: DataLoader[Batch | Sample] = DataLoader(
             images,
             batch_sampler=places,
             num_workers=self._workers,
-            collate_fn=images.collate,
+            collate_fn=collate,
         )
         return iter(loader)
 
