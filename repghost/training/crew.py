@@ -1,4 +1,4 @@
-"""Processes that do tasks side by side; they end with the one that started them, however it dies."""
+"""Processes that do tasks side by side; they end with their parent, even if it is killed."""
 
 import multiprocessing
 import os

@@ -37,12 +37,12 @@ class Box(NamedTuple):
 
 
 def uniforms(seed: int, places: Sequence[Place], count: int = DRAWS) -> NDArray[np.float64]:
-    """Return `(N, count)` numbers in [0, 1) for N places (epoch, index); a row depends on its own."""
+    """Return `(N, count)` numbers in [0, 1), for N places (epoch, index) a row each."""
     epochs, indices = np.asarray(places, dtype=np.uint64).reshape(-1, 2).T
     state = _mixed(np.uint64(mix(seed)) ^ (epochs + GOLDEN))
     state = _mixed(state ^ (indices + GOLDEN))
     steps = np.arange(1, count + 1, dtype=np.uint64) * GOLDEN
-    return (_mixed(state[:, None] + steps) >> np.uint64(11)) * 2.0**-53
+    return (_mixed(state[:, None] + steps) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def crop_box(height: int, width: int, draws: Sequence[float], scale_min: float) -> Box:

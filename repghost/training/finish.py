@@ -11,7 +11,7 @@ import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
-GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow
+GREY = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # ITU-R 601, as Pillow
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
 
@@ -31,22 +31,25 @@ class Finish:
 
     def first(self, count: int) -> "Finish":
         """Return what is left to do to the first images."""
-        factors, order = (None if one is None else one[:count] for one in (self.factors, self.order))
+        factors, order = (
+            None if one is None else one[:count] for one in (self.factors, self.order)
+        )
         return Finish(self.flips[:count], factors, order, self.erased[self.erased[:, 0] < count])
 
 
 def finished(images: Tensor, finish: Finish | None, device: torch.device) -> Tensor:
-    """Return images `(N, C, H, W)` on `device`: of uint8 ones, normalised float32, with the rest done.
+    """Return images `(N, C, H, W)` on `device`, normalised float32.
 
-    Floats are taken to be finished. Without `finish`, as in validation, pixels are normalised with
-    the very operations of timm's transform: the result is equal to the bit.
+    Floats are taken to be finished; uint8 pixels get what is left to do. Without `finish`, as in
+    validation, they are normalised with the very operations of timm's transform: the result is
+    equal to the bit.
     """
     images = images.to(device, non_blocking=True)
     if images.dtype != torch.uint8:
         return images
     if finish:
         images = _flipped(images, finish.flips)
-    pixels = images.float()
+    pixels = images.to(torch.float32, memory_format=torch.contiguous_format)  # a plane a colour
     if finish and finish.factors is not None and finish.order is not None:
         _jitter(pixels, finish.factors.to(device), finish.order.to(device))
     pixels.div_(255)
@@ -59,29 +62,32 @@ def finished(images: Tensor, finish: Finish | None, device: torch.device) -> Ten
 
 def _flipped(images: Tensor, flips: Tensor) -> Tensor:
     rows = flips.nonzero()[:, 0].to(images.device)
-    return images.index_copy(0, rows, images[rows].flip(-1))
+    images = images.clone()
+    images[rows] = images[rows].flip(-1)
+    return images
 
 
 def _jitter(pixels: Tensor, factors: Tensor, order: Tensor) -> None:
     """Blend each image with black, its mean grey and its own grey, in the order given for it.
 
-    As torchvision's `ColorJitter` does on Pillow's images, but without rounding in between.
+    As torchvision's `ColorJitter` does on Pillow's images: Pillow rounds grey and cuts off the
+    fraction of what it blends, which darkens by half a level each time.
     """
     for kind in order.T:
         factor = factors.gather(1, kind[:, None])[..., None, None]
         grey = _grey(pixels)
-        mean = grey.mean((2, 3), keepdim=True)
+        mean = grey.mean((2, 3), keepdim=True).round_()
         contrast, saturation = (
             (kind == one).float()[:, None, None, None] for one in (CONTRAST, SATURATION)
         )
         other = grey.mul_(saturation).add_(mean * contrast)
-        pixels.mul_(factor).add_(other.mul_(1 - factor)).clamp_(0, 255)
+        torch.lerp(other, pixels, factor, out=pixels).clamp_(0, 255).floor_()
 
 
 def _grey(pixels: Tensor) -> Tensor:
     """(N, 3, H, W) -> (N, 1, H, W)"""
-    red, green, blue = pixels.split(1, 1)
-    return (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+    red, green, blue = (pixels[:, chs : chs + 1] for chs in range(3))
+    return (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2]).round_()
 
 
 def _erase(pixels: Tensor, erased: Tensor) -> None:

@@ -20,7 +20,7 @@ WORD is one of
   out=FOLDER          where to; with data.root=FOLDER a training reads it
   short=256           short side in pixels; images are never enlarged; 0 keeps their size
   encoding=jpeg       jpeg, or raw: uint8 pixels, about ten times as large and three times as fast
-  quality=92          of a JPEG that is made; one that is small enough is kept as it is
+  quality=90          of a JPEG that is made; one that is small enough is kept as it is
   workers=N           processes (default: one a core)
   check=true          only look: are all shards there, whole, and of these images?
 
@@ -29,10 +29,10 @@ WORD is one of
   python -m repghost.training.pack data=folder data.name=torch/cifar10 data.root=/data \\
       data.num_classes=10 out=/packed/cifar10
 
-Killed or interrupted, the same command goes on; run again on a whole folder it verifies every shard
-by its checksum and makes damaged ones anew. Images that cannot be read are listed and left out.
-Exit code 0: packed and whole; 1: something is missing or damaged, the disk is full, or a process was
-killed; 2: a word is wrong; 130: interrupted.
+Killed or interrupted, the same command goes on; run again on a whole folder it verifies every
+shard by its checksum and makes damaged ones anew. Images that cannot be read are listed and left
+out. Exit code 0: packed and whole; 1: something is missing or damaged, the disk is full, or a
+process was killed; 2: a word is wrong; 130: interrupted.
 """
 
 

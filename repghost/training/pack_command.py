@@ -75,7 +75,7 @@ def check_command(asked: Asked) -> int:
 
 
 def _known(asked: Asked) -> dict[str, Shard]:
-    """Return the shards of a finished pack in `out`, by file; refuse a folder with something else."""
+    """Return the shards of a finished pack in `out`, by file; refuse one with something else."""
     out = asked.out
     if out.exists() and not out.is_dir():
         raise ValueError(f"out={out}: is a file; give a folder")

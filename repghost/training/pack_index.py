@@ -20,7 +20,7 @@ class PackSpec:
 
     short: int = 256
     encoding: str = "jpeg"
-    quality: int = 92
+    quality: int = 90
 
     def __post_init__(self) -> None:
         if self.short < 0:

@@ -7,7 +7,10 @@ import pyarrow as pa
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 COLUMNS = [("image", IMAGE), ("label", pa.int64()), ("height", pa.int32()), ("width", pa.int32())]
-BINARY = {"bytes": {"dtype": "binary", "_type": "Value"}, "path": {"dtype": "string", "_type": "Value"}}
+BINARY = {
+    "bytes": {"dtype": "binary", "_type": "Value"},
+    "path": {"dtype": "string", "_type": "Value"},
+}
 
 
 def schema_of(encoding: str, classes: tuple[str, ...] | None) -> pa.Schema:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from repghost.training.crops import Content
 from repghost.training.pack_index import PackIndex, Shard
 
 
 class Packed:
-    """The images of one split; keeps `pictures.Pictures`. A shard is opened when it is first read."""
+    """The images of one split; keeps `pictures.Pictures`. A shard is opened when first read."""
 
     def __init__(self, index: PackIndex, split: str) -> None:
         self._folder, self._shards = index.folder, index.shards[split]
@@ -20,7 +21,7 @@ class Packed:
             _require_whole(self._folder / shard.file, shard)
         self.classes, self._is_raw = index.classes, index.spec.encoding == "raw"
         self._starts = [0, *accumulate(shard.images for shard in self._shards)]
-        self._open: dict[int, _Rows] = {}
+        self._open: dict[int, _Shard] = {}
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -31,7 +32,7 @@ class Packed:
         stored = rows.stored(row)
         if self._is_raw:
             return stored.reshape(rows.heights[row], rows.widths[row], 3), int(rows.labels[row])
-        return memoryview(stored), int(rows.labels[row])
+        return stored.data, int(rows.labels[row])
 
     def name(self, index: int) -> str:
         """Return the shard and the path that the image had when it was packed."""
@@ -77,7 +78,7 @@ class _Rows:
             batch.column(name).to_numpy() for name in ("label", "height", "width")
         )
 
-    def stored(self, row: int) -> np.ndarray:
+    def stored(self, row: int) -> NDArray[np.uint8]:
         return self._data[self._offsets[row] : self._offsets[row + 1]]
 
     def path(self, row: int) -> str:

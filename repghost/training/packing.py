@@ -175,7 +175,7 @@ def _batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _is_plain_jpeg(content: bytes | memoryview) -> bool:
-    """Whether the fast decoder takes it: a JPEG in grey or YCbCr, with nothing to complain about."""
+    """Whether the fast decoder takes it: a JPEG in grey or colour, not in CMYK."""
     try:
         *_, colours, _ = simplejpeg.decode_jpeg_header(content)
     except ValueError:

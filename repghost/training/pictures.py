@@ -1,4 +1,4 @@
-"""Where images come from: folders and whatever timm reads, or packed shards; undecoded if possible."""
+"""Where images come from: folders and whatever timm reads, or packed shards."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,7 +37,9 @@ class Listed:
     def __init__(self, images: Any) -> None:
         self._images, self._reader = images, getattr(images, "reader", None)
         numbers: dict[str, int] | None = getattr(self._reader or images, "class_to_idx", None)
-        self.classes = tuple(map(str, sorted(numbers, key=numbers.__getitem__))) if numbers else None
+        self.classes = (
+            tuple(map(str, sorted(numbers, key=numbers.__getitem__))) if numbers else None
+        )
 
     def __len__(self) -> int:
         return len(self._images)

@@ -2,7 +2,6 @@
 
 from itertools import permutations
 
-import numpy as np
 import pytest
 import torch
 from imagefolder import pieces
@@ -37,7 +36,9 @@ def finish(count: int = 4, **parts: torch.Tensor) -> Finish:
 
 def pixels(normalised: torch.Tensor) -> torch.Tensor:
     """Undo the normalisation: (N, 3, H, W) in 0..255."""
-    mean, std = (torch.tensor(n)[:, None, None] for n in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
+    mean, std = (
+        torch.tensor(n)[:, None, None] for n in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    )
     return (normalised * std + mean) * 255
 
 
@@ -55,13 +56,15 @@ def test_floats_are_left_as_they_are():
 
 def test_only_the_images_that_are_named_are_mirrored():
     flips = torch.tensor([True, False, False, True])
-    plain, mirrored = (finished(batch(images()), finish(flips=f), CPU) for f in (~flips & flips, flips))
+    plain, mirrored = (
+        finished(batch(images()), finish(flips=f), CPU) for f in (~flips & flips, flips)
+    )
     for row, flip in enumerate(flips):
         assert torch.equal(mirrored[row], plain[row].flip(-1) if flip else plain[row])
 
 
 @pytest.mark.parametrize("order", permutations(range(3)))
-def test_colour_jitter_is_pillows_but_for_rounding(order):
+def test_colour_jitter_is_pillows_within_one_grey_level(order):
     factors = torch.tensor([[0.6, 1.4, 0.7], [1.3, 0.65, 1.4], [1.4, 1.4, 1.4], [0.6, 0.6, 0.6]])
     jittered = finished(
         batch(images()), finish(factors=factors, order=torch.tensor([order] * 4)), CPU
@@ -70,8 +73,8 @@ def test_colour_jitter_is_pillows_but_for_rounding(order):
         for kind in order:
             image = getattr(functional, NAMES[kind])(image, row[kind])
         error = (found - functional.pil_to_tensor(image)).abs()
-        assert error.mean() < 0.8
-        assert error.max() < 4
+        assert error.max() < 1.5
+        assert (error > 0.5).float().mean() < 0.01
 
 
 def test_each_image_is_jittered_in_its_own_order():
@@ -104,8 +107,9 @@ def test_the_noise_depends_on_its_seed_and_not_on_the_rest_of_the_batch():
     assert torch.equal(first[0][hole], second[3][hole])
 
 
-def test_images_come_in_the_memory_format_that_they_had():
+def test_the_batch_itself_is_left_as_it_was_whatever_its_memory_format():
     last = batch(images()).to(memory_format=torch.channels_last)
-    found = finished(last, finish(flips=torch.tensor([True] * 4)), CPU)
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    assert np.isclose(float(found.mean()), float(finished(last, None, CPU).mean()), atol=1e-5)
+    whole = finish(flips=torch.tensor([True] * 4), erased=torch.tensor([[0, 0, 0, 9, 9, 1]]))
+    found = finished(last, whole, CPU)
+    assert torch.equal(last, batch(images()))
+    assert torch.equal(found, finished(batch(images()), whole, CPU))

@@ -211,7 +211,9 @@ def test_a_training_refuses_a_pack_without_all_of_its_shards(pack, damage):
     path = pack / "val-00000.arrow"
     path.unlink() if damage == "missing" else path.write_bytes(b"rest")
     found = "missing" if damage == "missing" else "4 bytes"
-    with pytest.raises(ValueError, match=rf"val-00000\.arrow: {found}, expected [\d,]+ bytes; pack"):
+    with pytest.raises(
+        ValueError, match=rf"val-00000\.arrow: {found}, expected [\d,]+ bytes; pack"
+    ):
         open_source(spec(pack), RECIPE, 0)
 
 
@@ -275,7 +277,7 @@ def test_a_wrong_word_is_one_line_and_exit_code_2(image_folder, tmp_path, capsys
 
 def test_another_packing_into_the_same_folder_is_refused(pack, image_folder, tmp_path, capsys):
     assert main(words(image_folder, pack, "short=40")) == 2
-    assert "is packed with short=64 encoding=jpeg quality=92, asked is short=40" in (
+    assert "is packed with short=64 encoding=jpeg quality=90, asked is short=40" in (
         capsys.readouterr().err
     )
     assert main(words(image_folder, image_folder)) == 2
