@@ -139,9 +139,11 @@ def threads_for(parallel: int) -> int:
 
 
 def cores_of_job() -> int:
-    """Return the cores that SLURM gave to this job, elsewhere all that the process may use."""
-    given = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE")
-    return int(given) if given else threads_for(1)
+    """Return the cores that SLURM gave to a task of this job, elsewhere all that we may use."""
+    if of_task := os.environ.get("SLURM_CPUS_PER_TASK"):
+        return int(of_task)
+    given = int(os.environ.get("SLURM_CPUS_ON_NODE") or threads_for(1))
+    return max(1, given // int(os.environ.get("SLURM_NTASKS_PER_NODE") or 1))
 
 
 def profile_path(settings: Settings, fingerprint: str, timings: Timings) -> Path:

@@ -261,3 +261,20 @@ def test_what_could_not_be_folded_is_said_beside_the_numbers(tmp_path):
         time_it(chosen)
         remarks = run_of(chosen).remarks()
         assert [remark[: len(said[0])] for remark in remarks] == said
+
+
+@pytest.mark.parametrize(
+    ("given", "cores"),
+    [
+        ({"SLURM_CPUS_PER_TASK": "3", "SLURM_CPUS_ON_NODE": "8"}, 3),
+        ({"SLURM_CPUS_ON_NODE": "8"}, 8),
+        ({"SLURM_CPUS_ON_NODE": "8", "SLURM_NTASKS_PER_NODE": "4"}, 2),
+        ({"SLURM_CPUS_ON_NODE": "1", "SLURM_NTASKS_PER_NODE": "4"}, 1),
+    ],
+)
+def test_a_task_of_a_job_uses_its_share_of_the_cores(given, cores, monkeypatch):
+    for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "SLURM_NTASKS_PER_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert trial.cores_of_job() == cores

@@ -82,6 +82,7 @@ class Training:
     ) -> None:
         self.source, self.recipe, self.seed, self.device = source, recipe, seed, device
         self.ranks = ranks
+        torch.backends.cudnn.deterministic = True  # or a run that goes on differs in its bits
         self._plain = model
         model = _with_synced_norms(model, recipe, device, ranks)
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,6 +1,8 @@
 """A process of a training that another one leads: it does what it is told until that hangs up."""
 
+import contextlib
 import os
+import queue
 import signal
 import sys
 import threading
@@ -24,32 +26,38 @@ def follow_job(meeting: Path, place: Place) -> int:
     Raises:
         RankLost: it did not come.
     """
+    stop = _listening()
     give_up = time.monotonic() + MEET_S
-    while (said := read_json(meeting)) is None:
-        if time.monotonic() > give_up:
-            raise RankLost(f"rank 0 did not come within {MEET_S:g} s")
-        time.sleep(LOOK_S)
-    return follow((said["host"], said["port"]), said["token"], place)
+    with stop.deferred():
+        while (said := read_json(meeting)) is None:
+            if time.monotonic() > give_up:
+                raise RankLost(f"rank 0 did not come within {MEET_S:g} s")
+            time.sleep(LOOK_S)
+        return _follow((said["host"], said["port"]), said["token"], place, stop)
 
 
-def follow(address: tuple[str, int], token: str, place: Place) -> int:
-    """Do what the leader at `address` says until it hangs up; return the exit code."""
+def _listening() -> Stop:
+    """Hear signals: they are told to the others at the next step of a training."""
     stop = Stop()
     stop.listen()
-    with stop.deferred():
-        try:
-            connection = Client(address, authkey=token.encode())
-            connection.send(place.rank)
-        except (OSError, EOFError):
-            return 0  # it is done, or gone, and had no work
-        busy = threading.Event()
-        line = Line(connection, lambda message: _end_soon(message, busy))
-        while isinstance(call := line.messages.get(), Call):
-            busy.set()
-            code = _obey(call, address[0], line, place, stop)
-            busy.clear()
-            if code:
-                return code
+    return stop
+
+
+def _follow(address: tuple[str, int], token: str, place: Place, stop: Stop) -> int:
+    """Do what the leader at `address` says until it hangs up; return the exit code."""
+    try:
+        connection = Client(address, authkey=token.encode())
+        connection.send(place.rank)
+    except (OSError, EOFError):
+        return 0  # it is done, or gone, and had no work
+    busy = threading.Event()
+    line = Line(connection, lambda message: _end_soon(message, busy))
+    while isinstance(call := line.messages.get(), Call):
+        busy.set()
+        code = _obey(call, address[0], line, place, stop)
+        busy.clear()
+        if code:
+            return code
     return 0
 
 
@@ -66,9 +74,12 @@ def _obey(call: Call, host: str, line: Line, place: Place, stop: Stop) -> int:
     try:
         _take_part(call, host, place, stop)
     except Interrupted:
+        line.send(Done())
         return INTERRUPTED
-    except RankLost as lost:  # the leader sees it as well
+    except RankLost as lost:
         print(f"rank {place.rank}: {lost}", file=sys.stderr, flush=True)
+        with contextlib.suppress(queue.Empty):  # leave after the leader, which should not take
+            line.messages.get(timeout=LEAVE_S)  # this process for the one that died
         return LOST
     except Exception as error:
         plain = isinstance(error, ValueError)
@@ -85,7 +96,8 @@ def _take_part(call: Call, host: str, place: Place, stop: Stop) -> None:
 
     device = device_of(place.local_rank, place.local_world)
     ranks = Ranks(place.rank, call.world)
-    with joined(ranks, reach_store(host, call.port, call.world), device):
+    store = reach_store(host, call.port, call.world)
+    with joined(ranks, store, device, call.silence_s):
         check_devices(ranks, device)
         call.function(*call.arguments, ranks=ranks, device=device, stop=stop)
 
@@ -94,7 +106,9 @@ def main() -> int:
     """Follow the leader that started this process."""
     port, rank, world = map(int, sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the leader's end is ours
-    return follow((HERE, port), os.environ[TOKEN], Place(rank, world, rank, world))
+    stop = _listening()
+    with stop.deferred():
+        return _follow((HERE, port), os.environ[TOKEN], Place(rank, world, rank, world), stop)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class Journal:
         self._checkpoints, self._metrics = Checkpoints(folder), folder / "metrics.jsonl"
         self._key, self._on_epoch, self._leads = key, on_epoch, leads
         self._untold: list[Record] = []
-        self._saved = time.monotonic()
+        self._saved, self._asked = time.monotonic(), False
         self.warnings: list[str] = []
 
     def load(self) -> State | None:
@@ -42,9 +42,15 @@ class Journal:
             write_text(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
 
     def is_due(self, every_s: float) -> bool:
-        """Whether the last checkpoint is older than `every_s`, and none is being written."""
+        """Whether it is time for another checkpoint; true once, until that is saved.
+
+        Never where this does not lead, or while one is being written.
+        """
         is_old = time.monotonic() - self._saved > every_s
-        return self._leads and is_old and not self._checkpoints.busy
+        if not self._leads or not is_old or self._asked or self._checkpoints.busy:
+            return False
+        self._asked = True
+        return True
 
     def save(self, state: State, record: Record | None = None, *, wait: bool = False) -> None:
         """Copy the state and write it, to `wait` or beside the next steps; then tell `record`.
@@ -56,7 +62,7 @@ class Journal:
             return
         self._finish()
         self._checkpoints.start({"key": self._key, **state})
-        self._saved = time.monotonic()
+        self._saved, self._asked = time.monotonic(), False
         if record:
             self._untold.append(record)
         if wait:

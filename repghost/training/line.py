@@ -25,6 +25,7 @@ class Call:
     arguments: tuple[Any, ...]
     port: int
     world: int
+    silence_s: float  # after which one that takes no part in an exchange counts as hung
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Line:
         self.messages: queue.Queue[Any] = queue.Queue()
         self._on_message = on_message or (lambda message: None)
         _keep_alive(connection)
+        OPEN.add(self)
         threading.Thread(target=self._read, name="line", daemon=True).start()
 
     def send(self, message: object) -> None:
@@ -69,6 +71,7 @@ class Line:
                 message = None
             self._on_message(message)
             self.messages.put(message)
+        OPEN.discard(self)
 
 
 def _keep_alive(connection: Connection) -> None:
@@ -81,3 +84,15 @@ def _keep_alive(connection: Connection) -> None:
 def _socket(connection: Connection) -> socket.socket:
     """Return another handle of the same connection, to be closed on its own."""
     return socket.socket(fileno=os.dup(connection.fileno()))
+
+
+def _close_all() -> None:
+    for line in list(OPEN):
+        with contextlib.suppress(OSError):
+            os.close(line._connection.fileno())
+
+
+# A data loader's worker shares the connections of the process that forked it: it would keep them
+# open when that is killed. The kernel's table of open files is one a process, and so is this.
+OPEN: set[Line] = set()
+os.register_at_fork(after_in_child=_close_all)

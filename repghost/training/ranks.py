@@ -16,7 +16,6 @@ from repghost.training.lost import RankLost
 from repghost.training.rows import Rows
 
 T = TypeVar("T")
-SILENCE_S = 600.0  # after which a process that takes no part in an exchange counts as hung
 
 
 class Ranks:
@@ -87,9 +86,7 @@ ALONE = Ranks()
 
 
 @contextmanager
-def joined(
-    ranks: Ranks, store: Store, device: torch.device, silence_s: float = SILENCE_S
-) -> Iterator[None]:
+def joined(ranks: Ranks, store: Store, device: torch.device, silence_s: float) -> Iterator[None]:
     """Let `ranks` exchange values: by NCCL between GPUs, else by gloo.
 
     Raises:

@@ -6,6 +6,7 @@ others wait for calls. Whoever dies is missed within seconds, and then all end.
 """
 
 import contextlib
+import json
 import os
 import secrets
 import socket
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import repghost
-from repghost.atomic import write_json
+from repghost.atomic import replace_file
 from repghost.training.line import Call, Done, Line
 from repghost.training.lost import RankFailed, RankLost
 
@@ -65,14 +66,18 @@ class Team:
     """The leader's side of the processes of a training.
 
     `last_words` is called with the reason when this process is stuck in an exchange with one that
-    is gone; the process ends right after it.
+    is gone; the process ends right after it. One that takes no part in an exchange for `silence_s`
+    counts as hung.
     """
 
     place: Place = field(default_factory=Place)
     last_words: Callable[[Exception], None] = lambda error: None
+    silence_s: float = 600.0
     _listener: Listener | None = None
     _children: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     _lines: dict[int, Line] = field(default_factory=dict)  # by rank
+    _done: set[int] = field(default_factory=set)  # ranks whose call has ended
+    _gone: int = 0  # rank of one that is not there for another call
     _loss: Exception | None = None
     _lost: threading.Event = field(default_factory=threading.Event)
     _together: bool = False
@@ -95,19 +100,23 @@ class Team:
             yield ranks, device
             return
         self._meet()
+        self._done.clear()
         self._together = True
-        store, port = open_store(self.place.world)
-        for line in self._lines.values():
-            line.send(Call(function, arguments, port, self.place.world))
-        with joined(ranks, store, device):
-            check_devices(ranks, device)
-            yield ranks, device
-        self._wait_for_all()
-        self._together = False
+        try:
+            if self._loss:
+                raise self._loss
+            store, port = open_store(self.place.world)
+            for line in self._lines.values():
+                line.send(Call(function, arguments, port, self.place.world, self.silence_s))
+            with joined(ranks, store, device, self.silence_s):
+                check_devices(ranks, device)
+                yield ranks, device
+            self._wait_for_all()
+        finally:
+            self._together = False
 
     def close(self) -> None:
         """Let the others go, and wait for those that were started here."""
-        self._together = False
         for line in self._lines.values():
             line.close()
         if self._listener:
@@ -130,6 +139,8 @@ class Team:
         Raises:
             RankLost: one died on its way, or did not come in time.
         """
+        if self._gone:
+            raise RankLost(f"rank {self._gone} is gone")
         met = threading.Event()
         threading.Thread(target=self._await_all, args=[met], daemon=True).start()
         try:
@@ -137,8 +148,6 @@ class Team:
                 self._accept()
         finally:
             met.set()
-        if self._loss:
-            raise self._loss
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -169,8 +178,11 @@ class Team:
     def _hear(self, rank: int, message: Done | None) -> None:
         """In a line's thread: note who is gone, or failed, and see that this process ends too."""
         if isinstance(message, Done):
+            self._done.add(rank)
             if message.failure:
                 self._lose(RankFailed(f"rank {rank}: {message.failure}", message.errno))
+        elif rank in self._done:
+            self._gone = rank
         else:
             self._lose(RankLost(f"rank {rank} died"))
 
@@ -239,9 +251,15 @@ def leading(meeting: Path, place: Place) -> Team:
     host = HERE if is_one_node else socket.gethostname()
     bound = HERE if is_one_node else ""
     team._listener = Listener((bound, 0), "AF_INET", backlog=place.world, authkey=token.encode())
-    meeting.touch(mode=0o600)
-    write_json(meeting, {"host": host, "port": team._listener.address[1], "token": token})
+    said = {"host": host, "port": team._listener.address[1], "token": token}
+    replace_file(meeting, partial(_write_secret, json.dumps(said)))
     return team
+
+
+def _write_secret(text: str, draft: Path) -> None:
+    """Write what only this user may read: who knows it can have the others run anything."""
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(text)
 
 
 def _shut(listener: Listener) -> None:

@@ -10,10 +10,11 @@ import torch
 from toy_training import Harm, network, train_digits
 
 from repghost.interrupt import Interrupted, Stop
-from repghost.training.engine import Trained
+from repghost.training.data import open_source
+from repghost.training.engine import Trained, Training
 from repghost.training.lost import RankLost
-from repghost.training.ranks import ALONE
-from repghost.training.spec import RecipeSpec
+from repghost.training.ranks import ALONE, Ranks
+from repghost.training.spec import DataSpec, RecipeSpec
 from repghost.training.team import Team, started_here
 
 RECIPE = RecipeSpec(
@@ -120,3 +121,10 @@ def test_a_killed_process_ends_the_run_which_goes_on_bit_for_bit(two, undisturbe
         together(team, tmp_path, EVERY_STEP, Harm(1, step, signal.SIGKILL))
     assert (tmp_path / "checkpoint.pt").exists() or step < 2
     assert_same_run(together(two, tmp_path, RECIPE), undisturbed[0])
+
+
+def test_synced_statistics_without_gpus_are_refused_in_clear_words():
+    recipe = replace(RECIPE, sync_bn=True)
+    source = open_source(DataSpec(), recipe, 3)
+    with pytest.raises(ValueError, match=r"recipe\.sync_bn=true: needs a GPU for each of the 2"):
+        Training(network(recipe), source, recipe, 3, torch.device("cpu"), Ranks(0, 2))

@@ -47,7 +47,8 @@ class Pace:
 
 def alike(data: DataSpec, recipe: RecipeSpec) -> Hashable:
     """What an epoch's time depends on beside the network: trainings of one value are compared."""
-    return replace(data, workers=0, timeout_s=0), recipe.batch_size, recipe.amp, recipe.auto_augment
+    images = replace(data, workers=0, timeout_s=0), recipe.auto_augment
+    return *images, recipe.batch_size, recipe.amp, recipe.compile
 
 
 def timed(run: Run, macs: int) -> Timed | None:
@@ -55,7 +56,9 @@ def timed(run: Run, macs: int) -> Timed | None:
     result = run.result() or {}
     if result.get("epochs") and result.get("seconds"):
         device, threads = result.get("train_device", "cpu"), result.get("threads")
+        processes = result.get("processes", 1)
         place = f"cpu, {threads} threads" if device == "cpu" else str(device)
+        place += f" in {processes} processes" if processes > 1 else ""
         return Timed(macs, result["seconds"] / result["epochs"], place)
     seconds = [record["seconds"] for record in run.history() if record.get("seconds")]
     return Timed(macs, fmean(seconds), "so far") if seconds else None

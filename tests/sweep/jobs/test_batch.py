@@ -174,6 +174,7 @@ def test_all_tasks_of_a_job_work_on_one_task_after_the_other(tmp_path: Path):
     ]
     assert [task.wait(60) for task in job] == [0, 0]
     assert [(tmp_path / f"t{n}.done").read_text() for n in range(2)] == ["3\n", "3\n"]
+    assert (tmp_path / "1-0.team").stat().st_mode & 0o077 == 0  # others could have it run anything
 
 
 if __name__ == "__main__":

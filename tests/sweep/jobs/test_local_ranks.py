@@ -49,6 +49,7 @@ def saved(run: Run) -> float:
     return run.checkpoint.stat().st_mtime if run.checkpoint.exists() else 0.0
 
 
+@pytest.mark.slow
 def test_a_training_of_two_processes_survives_the_loss_of_either(chosen, tmp_path):
     study, run = tmp_path / "study", Run(chosen.outputs, chosen.variant.key)
     backend = LocalJobs(study, slots=1)

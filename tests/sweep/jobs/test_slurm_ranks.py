@@ -1,5 +1,8 @@
 """All tasks of a SLURM job train one network, on the real SLURM."""
 
+import contextlib
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -26,7 +29,7 @@ END_S = 120.0
 def chosen(slurm: Slurm, tmp_path: Path) -> Settings:
     return Settings(
         model=RepGhostNetSpec(width=0.1, num_classes=10),
-        recipe=RecipeSpec(epochs=4, batch_size=256),
+        recipe=RecipeSpec(epochs=4, batch_size=256, checkpoint_every_s=1e-9),
         tracking=TrackingSpec("none"),
         outputs=str(tmp_path / "outputs"),
     )
@@ -39,6 +42,22 @@ def start(chosen: Settings, study: Path) -> tuple[SlurmJobs, Job]:
     return backend, job
 
 
+def process_of(job: Job, rank: int) -> int:
+    """Return the Python of a task of a running job; the nodes are processes of this machine."""
+    wanted = {f"SLURM_JOB_ID={job.id}", f"SLURM_PROCID={rank}"}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            around = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+            words = (folder / "cmdline").read_bytes().decode(errors="replace")
+            if wanted <= set(around) and "submitit.core._submit" in words:
+                return int(folder.name)
+    raise AssertionError(f"no task {rank} of {job}")
+
+
+def log_of(job: Job) -> str:
+    return job.log.read_text() if job.log and job.log.exists() else ""
+
+
 def test_two_tasks_train_one_network_and_go_on_after_a_signal(chosen, tmp_path):
     backend, job = start(chosen, tmp_path / "study")
     run = Run(chosen.outputs, chosen.variant.key)
@@ -46,6 +65,22 @@ def test_two_tasks_train_one_network_and_go_on_after_a_signal(chosen, tmp_path):
     subprocess.run(["scancel", "--signal=USR2", job.id], check=True)
     await_phase(backend, job, Phase.ENDED, END_S)
     result = run.result()
-    assert result is not None, (job.log and job.log.read_text(), run.error())
+    assert result is not None, (log_of(job), run.error())
     assert (result["processes"], result["epochs"]) == (2, 4)
-    assert "told to end" in job.log.read_text()
+    assert "told to end" in log_of(job)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_task_ends_the_job_and_the_next_one_goes_on(rank, chosen, tmp_path):
+    backend, job = start(chosen, tmp_path / "study")
+    run = Run(chosen.outputs, chosen.variant.key)
+    await_file(run.folder / "metrics.jsonl")
+    os.kill(process_of(job, rank), signal.SIGKILL)
+    sight = await_phase(backend, job, Phase.ENDED, END_S)
+    assert sight.reason in ("failed: Killed", "failed: rank 1 died"), log_of(job)
+    assert run.error() is None and run.result() is None
+    backend, job = start(chosen, tmp_path / "study")
+    await_phase(backend, job, Phase.ENDED, END_S)
+    result = run.result()
+    assert result is not None, (log_of(job), run.error())
+    assert [record["epoch"] for record in run.history()] == [0, 1, 2, 3]
