@@ -1,4 +1,4 @@
-"""One thread a test process; which tests may run beside others, and which have the machine alone."""
+"""One thread a test process; which tests may run beside others."""
 
 import os
 from pathlib import Path
