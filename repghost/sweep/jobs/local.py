@@ -14,7 +14,7 @@ from pathlib import Path
 from repghost.lock import Lock
 from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.jobs.snapshot import environment
-from repghost.sweep.jobs.watch import LOST, last_lines
+from repghost.sweep.jobs.watch import lost_rank
 from repghost.sweep.jobs.work import INTERRUPTED, STARTED, read_task, write_task
 
 WAITS = ".task"  # suffix of a task that its process has not come to yet
@@ -100,7 +100,7 @@ class LocalJobs:
             return Sight(Phase.RUNNING)
         finished = not waiting.exists() and not started.exists()
         began = not waiting.exists()
-        reason = _lost_rank(job) if finished else self._last_words(job)
+        reason = lost_rank(job.log) if finished else self._last_words(job)
         for path in (waiting, started):
             path.unlink(missing_ok=True)
         return Sight(Phase.ENDED, reason, started=began)
@@ -113,7 +113,7 @@ class LocalJobs:
             return "told to end"
         if code is not None and code < 0:
             return f"killed by {signal.Signals(-code).name}"
-        if reason := _lost_rank(job):
+        if reason := lost_rank(job.log):
             return reason
         return "the process is gone" if code is None else f"the process ended with code {code}"
 
@@ -134,12 +134,6 @@ class LocalJobs:
 
 def _job(path: Path, row: str, stage: str) -> Job:
     return Job(f"{path.parent.name}/{path.stem}", row, stage, path.parent / "log.err")
-
-
-def _lost_rank(job: Job) -> str:
-    """Say which process a training missed, by its log; "" where it missed none."""
-    said = LOST.findall("\n".join(last_lines(job.log))) if job.log else []
-    return said[-1] if said else ""
 
 
 @contextlib.contextmanager

@@ -12,10 +12,9 @@ from repghost.sweep.jobs.cluster import Cluster
 from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.jobs.refusals import ALL, Full, Gate, Refused, Unreachable, advice, is_stuck
-from repghost.sweep.jobs.watch import UNKNOWN, Look, Watch
+from repghost.sweep.jobs.watch import UNKNOWN, Look, Watch, lost_rank
 
 ANSWERS_WITHIN_S = 60.0  # a controller that is restarted is back by then
-OVER = Sight(Phase.ENDED)  # a task of a job that goes on with others
 
 
 class SlurmJobs:
@@ -115,7 +114,7 @@ class SlurmJobs:
         carriers = {job: self._carrier(job) for job in jobs}
         sights = self._watch.sights(set(carriers.values()), look)
         return {
-            job: OVER if self._is_done(job) else sights[carrier]
+            job: _over(carrier) if self._is_done(job) else sights[carrier]
             for job, carrier in carriers.items()
         }
 
@@ -284,6 +283,11 @@ class SlurmJobs:
         if notice not in self._said_once:
             self._said_once.add(notice)
             self._say(notice)
+
+
+def _over(carrier: Job) -> Sight:
+    """Return what is seen of a task that is over, in a job that may go on with others."""
+    return Sight(Phase.ENDED, lost_rank(carrier.log))
 
 
 def _token(job: Job) -> str:

@@ -162,15 +162,21 @@ def _explained(sight: Sight, log: Path | None) -> Sight:
     """Say more of a job that SLURM only calls failed, from what it wrote to the job's log."""
     if sight.reason != FAILED or log is None:
         return sight
-    last = "\n".join(last_lines(log))
+    last = "\n".join(_last_lines(log))
     if MEMORY.search(last):
         return replace(sight, reason="out of memory")
     told = LOST.findall(last) or EXIT.findall(last)
-    return replace(sight, reason=f"{FAILED}: {told[-1]}") if told else sight
+    causes = [one for one in told if not one.startswith("Exited")] or told  # others leave after it
+    return replace(sight, reason=f"{FAILED}: {causes[-1]}") if causes else sight
 
 
-def last_lines(log: Path) -> list[str]:
-    """Return the last lines of a log, none where it cannot be read."""
+def lost_rank(log: Path | None) -> str:
+    """Say which process a training missed, by the log of its job; "" where it missed none."""
+    said = LOST.findall("\n".join(_last_lines(log))) if log else []
+    return said[-1] if said else ""
+
+
+def _last_lines(log: Path) -> list[str]:
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - LAST_BYTES))
