@@ -1,4 +1,4 @@
-"""ImageNet's layout, awkward files and all, down the whole road with the paper's recipe in short."""
+"""ImageNet's layout, awkward files and all, down the whole road with the paper's recipe."""
 
 import json
 import subprocess
