@@ -71,7 +71,10 @@ class Packer:
     def _make(self, task: Task) -> Shard:
         path, skipped = self.folder / task.file, list[Skipped]()
         schema = schema_of(self.spec.encoding, self.pictures["train"].classes)
-        replace_file(path, lambda draft: write_rows(draft, self._rows(task, skipped), schema))
+        try:
+            replace_file(path, lambda draft: write_rows(draft, self._rows(task, skipped), schema))
+        except OSError as error:  # Arrow's does not say which file
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         shard = Shard(
             task.file,
             images=task.stop - task.start - len(skipped),
