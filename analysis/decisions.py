@@ -1,22 +1,23 @@
 """The commands that decide: effects, pareto, export, pick."""
 
 import argparse
-import json
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from analysis.results import Results
-
-NON_TERMINAL_WIDTH = 100
 
 
 def add_decisions(commands: Any, find_study: Callable[[str, Path], Path]) -> None:
     """Add the commands; `find_study` returns a study's folder by name and outputs."""
-    _add_effects(commands, lambda asked: _loaded(asked, find_study))
+
+    def loaded(asked: argparse.Namespace) -> "Results":
+        return _loaded(asked, find_study)
+
+    _add_effects(commands, loaded)
+    _add_pareto(commands, loaded)
 
 
 def _loaded(asked: argparse.Namespace, find_study: Callable[[str, Path], Path]) -> "Results":
@@ -43,6 +44,7 @@ def _add_effects(commands: Any, loaded: Callable[[argparse.Namespace], "Results"
     def run(asked: argparse.Namespace) -> None:
         from analysis.effects import interaction_effects, main_effects
         from analysis.effects_table import effects_summary
+        from analysis.printing import print_json, print_parts
 
         results = loaded(asked)
         if not asked.json:
@@ -54,17 +56,35 @@ def _add_effects(commands: Any, loaded: Callable[[argparse.Namespace], "Results"
     one.set_defaults(command=run)
 
 
-def print_json(value: Any) -> None:
-    """Print JSON that every reader takes: what is not finite is refused."""
-    print(json.dumps(value, indent=1, allow_nan=False))
+def _add_pareto(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]) -> None:
+    text = "print each variant's chance to be on the front, and what to run next to decide"
+    one = _command(commands, "pareto", text)
+    _add_budget(one)
+    one.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    def run(asked: argparse.Namespace) -> None:
+        from analysis.fronts_table import fronts_dict, fronts_summary
+        from analysis.printing import print_json, print_parts
+
+        results, budget = loaded(asked), (asked.latency_max, asked.top1_min)
+        if asked.json:
+            print_json(fronts_dict(results, budget))
+        else:
+            print_parts(lambda width: fronts_summary(results, budget, width))
+
+    one.set_defaults(command=run)
 
 
-def print_parts(parts: Callable[[int], Iterable["RenderableType"]]) -> None:
-    """Print what `parts` makes for the terminal's width, or for 100 columns without one."""
-    from rich.console import Console
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    for flag, default, meaning in (
+        ("--latency-max", math.inf, "milliseconds at most"),
+        ("--top1-min", -math.inf, "percent at least"),
+    ):
+        parser.add_argument(flag, type=_bound, default=default, metavar="X", help=meaning)
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=NON_TERMINAL_WIDTH)
-    for part in parts(console.width):
-        console.print(part)
+
+def _bound(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text}: must be a number greater than 0")
+    return value
