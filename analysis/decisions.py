@@ -18,6 +18,7 @@ def add_decisions(commands: Any, find_study: Callable[[str, Path], Path]) -> Non
 
     _add_effects(commands, loaded)
     _add_pareto(commands, loaded)
+    _add_export(commands, loaded)
 
 
 def _loaded(asked: argparse.Namespace, find_study: Callable[[str, Path], Path]) -> "Results":
@@ -71,6 +72,23 @@ def _add_pareto(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]
             print_json(fronts_dict(results, budget))
         else:
             print_parts(lambda width: fronts_summary(results, budget, width))
+
+    one.set_defaults(command=run)
+
+
+def _add_export(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]) -> None:
+    from analysis.export import FORMATS
+
+    text = "write a study for other tools: runs (csv, parquet) or a table (latex, markdown)"
+    one = _command(commands, "export", text)
+    one.add_argument("--format", choices=FORMATS, required=True, help="what to write")
+    out = "a file, instead of printing (parquet: results.parquet in the study's folder)"
+    one.add_argument("--out", type=Path, metavar="FILE", help=out)
+
+    def run(asked: argparse.Namespace) -> None:
+        from analysis.export import export
+
+        print(export(loaded(asked), asked.format, asked.out), end="")
 
     one.set_defaults(command=run)
 

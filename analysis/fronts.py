@@ -16,6 +16,8 @@ FRONT, DOMINATED, UNDECIDED = "front", "dominated", "undecided"
 SEEDS_MORE = 2
 ROUNDS_MORE = 4  # times as many rounds give half the interval
 ROUNDS_DEFAULT = 600
+NAME_KEY = "variant"  # the column of a sweep over named variants: no key of the config
+SEARCH = ("hydra/sweeper", "hydra.sweeper.", "n_trials")
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,18 @@ def _more_rounds(front: Front, results: Results, pair: Sequence[int]) -> tuple[s
 
 
 def _values(variants: Sequence[Variant]) -> dict[str, str]:
-    """Return the swept keys with the values of these variants: their grid, at times more."""
-    keys = variants[0].settings
-    return {
-        key: ",".join(dict.fromkeys(variant.settings[key] for variant in variants)) for key in keys
+    """Return the swept keys with the values of these variants: their grid, at times more.
+
+    A single value is a choice of one: the study's table would otherwise not know it as swept.
+    """
+    values = {
+        key: list(dict.fromkeys(v.settings[key] for v in variants)) for key in _keys(variants)
     }
+    return {key: ",".join(v) if len(v) > 1 else f"choice({v[0]})" for key, v in values.items()}
+
+
+def _keys(variants: Sequence[Variant]) -> list[str]:
+    return [key for key in variants[0].settings if key != NAME_KEY]
 
 
 def next_command(provenance: dict[str, Any], study: str, words: dict[str, str]) -> str:
@@ -170,6 +179,12 @@ def next_command(provenance: dict[str, Any], study: str, words: dict[str, str]) 
     changed = changed | {"study": study}
     kept = [word for word in own if word.partition("=")[0] not in changed]
     return shlex.join([*kept, *(f"{key}={value}" for key, value in changed.items())])
+
+
+def _is_replaced(word: str, changed: dict[str, str]) -> bool:
+    """Say if a word gives a key anew, or belongs to a search: what is asked for is a grid."""
+    key = word.partition("=")[0].lstrip("+")
+    return key in changed or key.startswith(SEARCH)
 
 
 def _whole(value: object, default: int) -> int:
