@@ -19,6 +19,7 @@ def add_decisions(commands: Any, find_study: Callable[[str, Path], Path]) -> Non
     _add_effects(commands, loaded)
     _add_pareto(commands, loaded)
     _add_export(commands, loaded)
+    _add_pick(commands, loaded)
 
 
 def _loaded(asked: argparse.Namespace, find_study: Callable[[str, Path], Path]) -> "Results":
@@ -89,6 +90,23 @@ def _add_export(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]
         from analysis.export import export
 
         print(export(loaded(asked), asked.format, asked.out), end="")
+
+    one.set_defaults(command=run)
+
+
+def _add_pick(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]) -> None:
+    text = "write the best variant within a budget as files that can be shipped"
+    one = _command(commands, "pick", text)
+    _add_budget(one)
+    one.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    place = "words of the device or protocol to go by, where there are several"
+    one.add_argument("--place", default="", metavar="WORDS", help=place)
+
+    def run(asked: argparse.Namespace) -> None:
+        from analysis.pick import pick
+
+        budget = asked.latency_max, asked.top1_min
+        print("\n".join(pick(loaded(asked), budget, asked.out, asked.place)))
 
     one.set_defaults(command=run)
 

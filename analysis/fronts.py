@@ -155,14 +155,13 @@ def _values(variants: Sequence[Variant]) -> dict[str, str]:
 
     A single value is a choice of one: the study's table would otherwise not know it as swept.
     """
-    values = {
-        key: list(dict.fromkeys(v.settings[key] for v in variants)) for key in _keys(variants)
+    found = {
+        key: dict.fromkeys(v.settings[key] for v in variants if v.settings[key])
+        for key in variants[0].settings
+        if key != NAME_KEY
     }
+    values = {key: list(chosen) for key, chosen in found.items() if chosen}
     return {key: ",".join(v) if len(v) > 1 else f"choice({v[0]})" for key, v in values.items()}
-
-
-def _keys(variants: Sequence[Variant]) -> list[str]:
-    return [key for key in variants[0].settings if key != NAME_KEY]
 
 
 def next_command(provenance: dict[str, Any], study: str, words: dict[str, str]) -> str:
