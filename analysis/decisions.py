@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis.results import Results
 
+FORMATS = ("csv", "latex", "markdown", "parquet")
+
 
 def add_decisions(commands: Any, find_study: Callable[[str, Path], Path]) -> None:
     """Add the commands; `find_study` returns a study's folder by name and outputs."""
@@ -78,8 +80,6 @@ def _add_pareto(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]
 
 
 def _add_export(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]) -> None:
-    from analysis.export import FORMATS
-
     text = "write a study for other tools: runs (csv, parquet) or a table (latex, markdown)"
     one = _command(commands, "export", text)
     one.add_argument("--format", choices=FORMATS, required=True, help="what to write")

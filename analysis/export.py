@@ -13,7 +13,6 @@ from analysis.results import BETWEEN_FLAGS, NUMBERS, TEXTS, Results, Row
 from analysis.texts import MISSING, bounded
 from repghost.atomic import replace_file, write_text
 
-FORMATS = ("csv", "latex", "markdown", "parquet")
 LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "\\": r"\textbackslash{}",
