@@ -1,9 +1,11 @@
-"""The command line: python -m analysis show STUDY..., report STUDY..., paper."""
+"""The command line: python -m analysis show, report, effects, pareto, export, pick, paper."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from analysis.decisions import add_decisions
 
 NON_TERMINAL_WIDTH = 100
 PAPER_EPILOG = """\
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("studies", metavar="STUDY", nargs="+", help="a study's folder or its name")
         _add_outputs(one)
         one.set_defaults(command=command)
+    add_decisions(commands, study_dir)
     _add_paper(commands)
     return parser
 

@@ -23,7 +23,7 @@ from repghost.training.engine import Training, train
 from repghost.training.spec import RecipeSpec
 
 NOTHING = RecipeSpec(epochs=0)
-TWO_STEPS = RecipeSpec(epochs=1, batch_size=4, warmup_epochs=0, checkpoint_every_s=1e-9)
+TWO_STEPS = RecipeSpec(epochs=1, batch_size=4, lr_batch=4, warmup_epochs=0, checkpoint_every_s=1e-9)
 FOLDED = {"BatchNormalization", "Dropout", "Identity", "ReduceMean"}
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from repghost.training.data import open_source
 from repghost.training.evaluate import evaluate
-from repghost.training.folder import ImageSet
+from repghost.training.pictures import Listed
 from repghost.training.rows import Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
@@ -110,7 +110,7 @@ def test_an_empty_folder_is_one_clear_line(tmp_path):
 
 
 def test_a_worker_that_hangs_ends_the_run_in_the_time_that_was_set(folder, monkeypatch):
-    monkeypatch.setattr(ImageSet, "_read", lambda self, index: time.sleep(60))
+    monkeypatch.setattr(Listed, "content", lambda self, index: time.sleep(60))
     hanging = replace(spec(folder, workers=1), timeout_s=1)
     with pytest.raises(ValueError, match=r"data\.timeout_s=1: no worker brought a batch"):
         list(open_source(hanging, RECIPE, 0).train(0, 0))

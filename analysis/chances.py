@@ -1,0 +1,170 @@
+"""How sure the front is: each point's chance to be on it, by drawing all points anew."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.effects import log_error
+from analysis.variants import Variant
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+DRAWS = 4000
+CELLS_AT_ONCE = 2_000_000  # draws x points
+SURE = 0.95
+
+
+@dataclass(frozen=True)
+class Points:
+    """Comparable points `(n,)`: latency in ms and top-1 in percent, each with what spreads it.
+
+    Points of one `graph` share their latency, points of one `training` their top-1. `log_error` is
+    the standard error of the latency's logarithm, 0 where none is known; `seeds` are counted.
+    """
+
+    latency: Array
+    log_error: Array
+    graph: NDArray[np.int64]
+    top1: Array
+    seeds: NDArray[np.int64]
+    training: NDArray[np.int64]
+    spread: float | None
+    degrees: int
+
+    def __len__(self) -> int:
+        return len(self.latency)
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Chance of each point to be on the front, and what is left of the doubt by its cause.
+
+    `by_top1` is the chance with all latencies held at their medians, `by_latency` with all top-1
+    held at their means; `rival` is the point that most often dominates one, -1: none does.
+    """
+
+    front: Array
+    by_top1: Array
+    by_latency: Array
+    rival: NDArray[np.int64]
+
+
+def points_of(variants: Sequence[Variant]) -> Points:
+    """Return the points of variants that have a top-1 and a latency, all of one kin."""
+    rows = [(v.top1, v.latency) for v in variants]
+    placed = [(top1, latency) for top1, latency in rows if top1 and latency]
+    assert len(placed) == len(variants)
+    spread, degrees = pooled_spread(variants)
+    graphs = [(v.fingerprint or v.label, v.latency) for v in variants]
+    trainings = [tuple(sorted(row.key for row in v.finished)) for v in variants]
+    return Points(
+        latency=np.array([latency.ms for _, latency in placed]),
+        log_error=np.array([log_error(latency) or 0.0 for _, latency in placed]),
+        graph=_numbered(graphs),
+        top1=np.array([top1.mean for top1, _ in placed]),
+        seeds=np.array([top1.n for top1, _ in placed]),
+        training=_numbered(trainings),
+        spread=spread,
+        degrees=degrees,
+    )
+
+
+def pooled_spread(variants: Sequence[Variant]) -> tuple[float | None, int]:
+    """Return the standard deviation of top-1 over seeds, pooled over variants, and its degrees.
+
+    None where no variant has a second seed: then it is not known, which is not the same as 0.
+    """
+    several = [v.top1 for v in variants if v.top1 and v.top1.std is not None]
+    degrees = sum(top1.n - 1 for top1 in several)
+    if not degrees:
+        return None, 0
+    squares = sum((top1.n - 1) * (top1.std or 0.0) ** 2 for top1 in several)
+    return math.sqrt(squares / degrees), degrees
+
+
+def chances(points: Points, draws: int = DRAWS, seed: int = 0) -> Chances:
+    """Return each point's chance to be on the front, over `draws` draws of all points.
+
+    Latencies are log-normal, independent between graphs. Top-1 is normal about its mean, with the
+    study's pooled spread over the square root of the seeds; the spread itself is drawn from its
+    own distribution, so few seeds give the wide tails of Student's t.
+    """
+    counts = np.zeros((3, len(points)))
+    beaten = np.zeros((len(points), len(points))) if len(points) <= 1000 else None
+    rng = np.random.default_rng(seed)
+    step = max(1, CELLS_AT_ONCE // max(1, len(points)))
+    for start in range(0, draws, step):
+        many = min(step, draws - start)
+        latency, top1 = draw_latency(points, many, rng), draw_top1(points, many, rng)
+        still = np.tile(points.latency, (many, 1)), np.tile(points.top1, (many, 1))
+        front = on_front(latency, top1)
+        counts[0] += front.sum(axis=0)
+        counts[1] += on_front(still[0], top1).sum(axis=0)
+        counts[2] += on_front(latency, still[1]).sum(axis=0)
+        if beaten is not None:
+            _count_beaten(beaten, latency, top1, front)
+    shares = counts / draws
+    return Chances(shares[0], shares[1], shares[2], _rivals(beaten, len(points)))
+
+
+def draw_latency(points: Points, draws: int, rng: np.random.Generator) -> Array:
+    """Draw the latencies `(draws, n)` in ms; points of one graph get the same."""
+    luck = rng.standard_normal((draws, _count(points.graph)))[:, points.graph]
+    return np.asarray(points.latency * np.exp(points.log_error * luck))
+
+
+def draw_top1(points: Points, draws: int, rng: np.random.Generator) -> Array:
+    """Draw the top-1 `(draws, n)` in percent; exact where no spread is known."""
+    if points.spread is None:
+        return np.tile(points.top1, (draws, 1))
+    sigma = points.spread * np.sqrt(points.degrees / rng.chisquare(points.degrees, (draws, 1)))
+    luck = rng.standard_normal((draws, _count(points.training)))[:, points.training]
+    return np.asarray(points.top1 + sigma / np.sqrt(points.seeds) * luck)
+
+
+def on_front(latency: Array, top1: Array) -> Flags:
+    """Say of each point in each row `(rows, n)` if no other of the row dominates it.
+
+    The same front as `pareto_front`, for finite points, row by row.
+    """
+    rows, n = latency.shape
+    if n == 0:
+        return np.zeros((rows, 0), dtype=np.bool_)
+    order = np.lexsort((-top1, latency), axis=1)
+    fast, good = (np.take_along_axis(one, order, axis=1) for one in (latency, top1))
+    opens = np.ones((rows, n), dtype=np.bool_)
+    opens[:, 1:] = fast[:, 1:] != fast[:, :-1]
+    first = np.maximum.accumulate(np.where(opens, np.arange(n), 0), axis=1)
+    before = np.full((rows, n + 1), -np.inf)
+    before[:, 1:] = np.maximum.accumulate(good, axis=1)
+    best_faster = np.take_along_axis(before, first, axis=1)
+    best_as_fast = np.take_along_axis(good, first, axis=1)
+    found = np.empty((rows, n), dtype=np.bool_)
+    np.put_along_axis(found, order, (good == best_as_fast) & (good > best_faster), axis=1)
+    return found
+
+
+def _count_beaten(beaten: Array, latency: Array, top1: Array, front: Flags) -> None:
+    """Add to `beaten[i, j]` how often j, on the front, dominates i."""
+    for j in range(latency.shape[1]):
+        rows = front[:, j]
+        no_worse = (latency[rows, j, None] <= latency[rows]) & (top1[rows, j, None] >= top1[rows])
+        beaten[:, j] += (no_worse & ~front[rows]).sum(axis=0)
+
+
+def _rivals(beaten: Array | None, n: int) -> NDArray[np.int64]:
+    if beaten is None or n == 0:
+        return np.full(n, -1, dtype=np.int64)
+    return np.where(beaten.max(axis=1) > 0, beaten.argmax(axis=1), -1)
+
+
+def _numbered(names: Sequence[object]) -> NDArray[np.int64]:
+    numbers = {name: n for n, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], dtype=np.int64)
+
+
+def _count(numbers: NDArray[np.int64]) -> int:
+    return int(numbers.max()) + 1 if len(numbers) else 0
