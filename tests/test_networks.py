@@ -23,7 +23,7 @@ from repghost.training.engine import Training, train
 from repghost.training.spec import RecipeSpec
 
 NOTHING = RecipeSpec(epochs=0)
-TWO_STEPS = RecipeSpec(epochs=1, batch_size=4, lr_batch=4, warmup_epochs=0, checkpoint_every_s=1e-9)
+TWO_STEPS = RecipeSpec(epochs=1, batch_size=4, warmup_epochs=0, checkpoint_every_s=1e-9)
 FOLDED = {"BatchNormalization", "Dropout", "Identity", "ReduceMean"}
 
 
@@ -62,14 +62,19 @@ def deployed(name, tmp_path_factory) -> tuple[Prepared, Path]:
     return prepare(settings, mnn), mnn
 
 
-def trained(name: str, folder: Path, dies_at: int | None = None) -> dict[str, torch.Tensor]:
+def trained(name: str, folder: Path, dies_at: int | None = None) -> Training:
     torch.manual_seed(1)
     model = build(ENTRIES[name].spec, dropout=0.2)
     training = Training(model, TwoBatches(dies_at), TWO_STEPS, 1, torch.device("cpu"))
-    return train(training, folder, name, lambda record: None, Stop()).model.state_dict()
+    train(training, folder, name, lambda record: None, Stop())
+    return training
 
 
-@pytest.mark.parametrize("name", ENTRIES, scope="class")
+# One process for all tests of a network: it is deployed once.
+EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ENTRIES]
+
+
+@pytest.mark.parametrize("name", EACH, scope="class")
 class TestNetwork:
     def test_it_is_certified_at_its_own_input_size(self, name, deployed):
         certificate = deployed[0].certificate
@@ -102,17 +107,17 @@ class TestNetwork:
             assert build(other).eval()(torch.randn(2, 1, 32, 32)).shape == (2, 7)
         assert count(build(other), (1, 32, 32)).params < deployed[0].training_cost.params
 
-    def test_two_steps_move_it_and_a_kill_between_them_changes_nothing(
+    def test_every_weight_learns_and_a_kill_between_two_steps_changes_nothing(
         self, name, deployed, tmp_path
     ):
         whole = trained(name, tmp_path / "whole")
         with pytest.raises(Killed):
             trained(name, tmp_path / "killed", dies_at=1)
-        resumed = trained(name, tmp_path / "killed")
-        assert whole.keys() == resumed.keys()
-        assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-        torch.manual_seed(1)
-        fresh = dict(build(ENTRIES[name].spec, dropout=0.2).named_parameters())
-        assert not [key for key in fresh if torch.equal(whole[key], fresh[key])]
+        resumed = trained(name, tmp_path / "killed").scored.state_dict()
+        scored = whole.scored.state_dict()
+        assert scored.keys() == resumed.keys()
+        assert all(torch.equal(scored[key], resumed[key]) for key in scored)
+        moved = {key: whole.optimizer.state[one] for key, one in whole.model.named_parameters()}
+        assert not [key for key, one in moved.items() if not one["momentum_buffer"].any()]
         record = json.loads((tmp_path / "killed" / "metrics.jsonl").read_text())
         assert np.isfinite(record["train_loss"])
