@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from analysis.effects import Effect, Quotient, interaction_effects, main_effects
 from analysis.inference import BOOTSTRAP, BOOTSTRAP_SEEDS, Mean
+from analysis.printing import ROOMY, titled_table
 from analysis.results import Results
 from analysis.texts import MISSING
 
-ROOMY = 100  # from this width on intervals stand beside their means
 INTERACTIONS_SHOWN = 20
 VERDICT_STYLES = {"better": "green", "faster": "green", "worse": "red", "slower": "red"}
 HEADINGS = ("step", "seeds x pairs", "top-1", "p (Holm)", "says", "latency", "says")
@@ -76,13 +75,7 @@ def _nothing(results: Results) -> str:
 
 
 def _table(title: str, effects: Sequence[Effect], width: int) -> Table:
-    table = Table(
-        title=Text(title),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1 if width >= ROOMY else 0, 0, 0),
-        pad_edge=False,
-    )
+    table = titled_table(title, roomy=width >= ROOMY)
     for n, heading in enumerate(HEADINGS):
         table.add_column(
             Text(heading),

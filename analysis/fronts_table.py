@@ -5,18 +5,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from analysis.chances import draw_latency
 from analysis.fronts import DOMINATED, FRONT, UNDECIDED, Front, advice, fronts
+from analysis.printing import ROOMY, titled_table
 from analysis.results import Results
 from analysis.texts import latency_text, ms_digits, number
 
 Budget = tuple[float, float]  # latency at most, top-1 at least
-ROOMY = 100
 STYLES = {FRONT: "bold green", UNDECIDED: "yellow", DOMINATED: "dim"}
 GROWTH_SHOWN = 8
 
@@ -49,13 +48,7 @@ def _parts(results: Results, front: Front, budget: Budget, width: int) -> Iterat
 
 
 def _table(title: str, front: Front, width: int) -> Table:
-    table = Table(
-        title=Text(title),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1 if width >= ROOMY else 0, 0, 0),
-        pad_edge=False,
-    )
+    table = titled_table(title, roomy=width >= ROOMY)
     for heading, right in (
         ("variant", False),
         ("top-1 %", True),

@@ -1,4 +1,4 @@
-"""Means over seeds with honest intervals: Student's t, bootstrap, Holm; numpy alone."""
+"""Means over seeds with honest intervals: Student's t, bootstrap, Holm."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 import numpy as np
+from scipy.special import stdtr
 
-from analysis.variants import T95
+from analysis.variants import t95
 
 BOOTSTRAP_SEEDS = 10  # with fewer, a percentile bootstrap covers too rarely (docs/analysis.md)
 RESAMPLES = 4000
@@ -50,7 +51,7 @@ def mean_over_seeds(values: Sequence[float]) -> Mean:
     spread = stdev(values) if n > 1 else 0.0
     if spread <= 1e-9 * max(1.0, abs(mean)):
         return Mean(mean, n, None, None, NO_INTERVAL)
-    p = t_p_value(mean / (spread / math.sqrt(n)), n - 1)
+    p = float(2 * stdtr(n - 1, -abs(mean) * math.sqrt(n) / spread))
     if n < BOOTSTRAP_SEEDS:
         return Mean(mean, n, t_interval(values), p, T_INTERVAL)
     return Mean(mean, n, bootstrap_interval(values), p, BOOTSTRAP)
@@ -73,35 +74,6 @@ def bootstrap_interval(values: Sequence[float], seed: int = 0) -> tuple[float, f
     low, high = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2])
     wide, mean = math.sqrt(n / (n - 1)) * t95(n - 1) / NORMAL95, float(sample.mean())
     return mean - wide * (mean - float(low)), mean + wide * (float(high) - mean)
-
-
-def t95(degrees: int) -> float:
-    """Return the two-sided 95 % quantile of Student's t."""
-    return T95[degrees - 1] if degrees <= len(T95) else NORMAL95
-
-
-def t_p_value(t: float, degrees: int) -> float:
-    """Return the two-sided p of Student's t with whole degrees of freedom, in closed form.
-
-    Source: Abramowitz and Stegun, 26.7.3 and 26.7.4.
-    """
-    theta = math.atan(abs(t) / math.sqrt(degrees))
-    sin, cos = math.sin(theta), math.cos(theta)
-    if degrees % 2:
-        terms = _terms(cos, cos**2, (degrees - 1) // 2, odd=True)
-        inside = 2 / math.pi * (theta + sin * terms)
-    else:
-        inside = sin * _terms(1.0, cos**2, degrees // 2, odd=False)
-    return min(1.0, max(0.0, 1 - inside))
-
-
-def _terms(first: float, square: float, count: int, *, odd: bool) -> float:
-    """Return first (1 + 2/3 c + 2 4/(3 5) c^2 ...) if odd, else with 1/2, 1 3/(2 4): `count`."""
-    total, term = 0.0, first
-    for k in range(1, count + 1):
-        total += term
-        term *= square * (2 * k / (2 * k + 1) if odd else (2 * k - 1) / (2 * k))
-    return total
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -4,10 +4,13 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from rich import box
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 NON_TERMINAL_WIDTH = 100
+ROOMY = 100  # from this width on intervals stand beside their means
 
 
 def print_json(value: Any) -> None:
@@ -27,3 +30,14 @@ def put(console: Console, parts: Iterable[RenderableType]) -> None:
     """Print the parts; a text with `no_wrap` stays on one line however narrow, to be copied."""
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
+
+
+def titled_table(title: str, *, roomy: bool) -> Table:
+    """Return a table without rows, its columns a space apart where it is `roomy`."""
+    return Table(
+        title=Text(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1 if roomy else 0, 0, 0),
+        pad_edge=False,
+    )

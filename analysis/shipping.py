@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 CHECKED_INPUTS = 16
 ONNX_INPUTS = 2  # onnx's own evaluator is slow
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-DIGITS = {"mean": [0.3], "std": [0.35]}  # repghost.training.digits
 NEEDED = ("config.yaml", "checkpoint.pt", "model.onnx", "model.mnn", "certificate.json")
 SCRIPT = Path(__file__).with_name("classify_template.py")
 
@@ -62,14 +60,19 @@ def ship(run: Path, folder: Path) -> Shipped:
 
 def preprocessing(data: "DataSpec") -> dict[str, Any]:
     """Return how an image file becomes the network's input, as validation does it."""
+    from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+    from repghost.training.digits import MEAN, STD
+
     size = data.input_size
     about = {"in_chs": data.in_chs, "layout": "NCHW", "range": [0, 1], "crop": size}
     if data.kind == "digits":
         note = "a bright digit on black; the data set's own are 8 x 8"
         resize = {"mode": "L", "resize": [size, size], "interpolation": "bilinear", "note": note}
-        return about | resize | DIGITS
+        return about | resize | {"mean": [MEAN], "std": [STD]}
     shorter = {"mode": "RGB", "resize_shorter": int(size / data.crop_pct)}
-    return about | shorter | {"interpolation": "bicubic"} | IMAGENET
+    normal = {"mean": [*IMAGENET_DEFAULT_MEAN], "std": [*IMAGENET_DEFAULT_STD]}
+    return about | shorter | {"interpolation": "bicubic"} | normal
 
 
 def labels_of(data: "DataSpec") -> tuple[list[str], str]:

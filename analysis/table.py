@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +10,7 @@ from analysis.columns import Column, columns
 from analysis.devices import flag_words
 from analysis.findings import Findings, failure_words, find, headline
 from analysis.fitting import COMFORTABLE_WIDTH, NAME_WIDTH, fitted, is_roomy, longest
+from analysis.printing import titled_table
 from analysis.results import Results
 from analysis.texts import listed
 
@@ -50,13 +50,7 @@ def print_summary(results: Results, console: Console) -> None:
 
 def _table(results: Results, found: Findings, shown: Sequence[Column], width: int) -> Table:
     roomy = is_roomy(shown, width)
-    table = Table(
-        title=Text(f"{results.study}: {_counts(results)}"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1 if roomy else 0, 0, 0),
-        pad_edge=False,
-    )
+    table = titled_table(f"{results.study}: {_counts(results)}", roomy=roomy)
     for column in shown:
         table.add_column(
             Text("\n".join(column.name.split())),

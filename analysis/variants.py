@@ -7,13 +7,14 @@ from statistics import fmean, stdev
 
 from analysis.results import ENDED, Results, Row
 
-# Student's t, two-sided 95 %, by degrees of freedom 1 to 30; beyond that the normal's 1.96.
-T95 = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
 NOT_A_NAME = ("", "true", "false", "none", "null")
+
+
+def t95(degrees: int) -> float:
+    """Return the two-sided 95 % quantile of Student's t."""
+    from scipy.special import stdtrit  # half a second, where there are several seeds
+
+    return float(stdtrit(degrees, 0.975))
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,7 @@ class Estimate:
         """The mean's 95 % interval (Student's t over seeds); None with one seed."""
         if self.std is None:
             return None
-        t = T95[self.n - 2] if self.n - 2 < len(T95) else 1.96
-        half = t * self.std / math.sqrt(self.n)
+        half = t95(self.n - 1) * self.std / math.sqrt(self.n)
         return self.mean - half, self.mean + half
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+INTERRUPTED = 75  # exit code of a job that is to be run again
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)  # of a cluster: end soon; the time limit is near
 
 

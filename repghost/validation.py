@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from repghost.training.batches import Batch
+    from repghost.training.data import Validation
 
 NAMED_AT_MOST = 10
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 INTERPOLATION = "bicubic"
 
 
@@ -90,6 +90,8 @@ def _weights(settings: Settings) -> Path:
 
 def preprocessing_notes(network: "nn.Module", settings: Settings) -> Iterator[str]:
     """Yield where the images are prepared otherwise than the authors of timm's weights did."""
+    from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
     own: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
     if settings.data.kind != "folder":  # nobody's weights are for digits
         return
@@ -97,8 +99,8 @@ def preprocessing_notes(network: "nn.Module", settings: Settings) -> Iterator[st
         "input_size": (3, settings.data.input_size, settings.data.input_size),
         "crop_pct": settings.data.crop_pct,
         "interpolation": INTERPOLATION,
-        "mean": IMAGENET_MEAN,
-        "std": IMAGENET_STD,
+        "mean": IMAGENET_DEFAULT_MEAN,
+        "std": IMAGENET_DEFAULT_STD,
     }
     for name, value in ours.items():
         theirs = own.get(f"test_{name}", own.get(name, value))
@@ -106,13 +108,16 @@ def preprocessing_notes(network: "nn.Module", settings: Settings) -> Iterator[st
             yield f"note: timm's own weights of this network have {name} {theirs}, here {value}"
 
 
-def _shown(images: Iterable["Batch"], console: Console) -> Iterable["Batch"]:
+def _shown(images: "Validation", console: Console) -> Iterable["Batch"]:
     """Yield the batches with a bar on a terminal."""
-    total = getattr(images, "images", 0) / getattr(images, "batch_size", 1)
     yield from track(
-        images, total=total, console=console, description="scoring", transient=True,
+        images,
+        total=images.images / images.batch_size,
+        console=console,
+        description="scoring",
+        transient=True,
         disable=not console.is_terminal,
-    )  # fmt: skip
+    )
 
 
 def _say_skipped(skipped: list[str], console: Console) -> None:

@@ -11,6 +11,7 @@ from repghost.training.batches import Batch, seed_everything, shuffled
 from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
+MEAN, STD = 0.3, 0.35  # of the pixels in [0, 1], about
 SPLIT_SEED = 0  # one split for everybody: two tables of digits are comparable
 VAL_SHARE = 360 / 1797
 Split = tuple[Tensor, Tensor]  # images (N, C, H, W), class indices (N,)
@@ -81,7 +82,7 @@ def _enlarged(images: Tensor, data: DataSpec) -> Tensor:
     """(N, 8, 8) in 0..16 -> (N, in_chs, input_size, input_size), about zero mean, unit variance."""
     size = (data.input_size, data.input_size)
     images = functional.interpolate(images[:, None] / 16, size, mode="bilinear")
-    return ((images - 0.3) / 0.35).expand(-1, data.in_chs, -1, -1).contiguous()
+    return ((images - MEAN) / STD).expand(-1, data.in_chs, -1, -1).contiguous()
 
 
 def _augmented(images: Tensor, recipe: RecipeSpec) -> Tensor:

@@ -11,12 +11,11 @@ from multiprocessing.connection import Client
 from pathlib import Path
 
 from repghost.atomic import read_json
-from repghost.interrupt import Interrupted, Stop
+from repghost.interrupt import INTERRUPTED, Interrupted, Stop
 from repghost.training.line import Call, Done, Line
 from repghost.training.lost import RankLost
 from repghost.training.team import HERE, LEAVE_S, LOST, MEET_S, TOKEN, Place
 
-INTERRUPTED = 75  # exit code, as of a job that is to be run again
 LOOK_S = 0.2
 
 

@@ -65,12 +65,9 @@ class Ranks:
         """Return what every process gave, by rank."""
         if self.world == 1:
             return [value]
-        given: list[Any] = []
-        for rank in range(self.world):
-            held: list[Any] = [value]
-            with self.heard():
-                dist.broadcast_object_list(held, src=rank, device=torch.device("cpu"))
-            given += held
+        given: list[Any] = [None] * self.world
+        with self.heard():
+            dist.all_gather_object(given, value)
         return given
 
     @contextmanager

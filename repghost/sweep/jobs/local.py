@@ -11,11 +11,12 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from repghost.interrupt import INTERRUPTED
 from repghost.lock import Lock
 from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.jobs.snapshot import environment
 from repghost.sweep.jobs.watch import lost_rank
-from repghost.sweep.jobs.work import INTERRUPTED, STARTED, read_task, write_task
+from repghost.sweep.jobs.work import STARTED, read_task, write_task
 
 WAITS = ".task"  # suffix of a task that its process has not come to yet
 PID = "pid"  # file of a process, beside its tasks

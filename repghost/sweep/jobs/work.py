@@ -16,10 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from repghost.atomic import replace_file
-from repghost.interrupt import Interrupted, Stop
+from repghost.interrupt import INTERRUPTED, Interrupted, Stop
 from repghost.sweep.jobs.contract import Task
 
-INTERRUPTED = 75  # exit code: run it again
 ASK_S = 20.0  # for an answer of the cluster to a job that has to leave
 STARTED = ".running"  # suffix of a task that a process of this machine is at work on
 LONGEST_MESSAGE = 2000
