@@ -9,6 +9,7 @@ task taken leaves at once; one that is requeued goes on with what it had taken.
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -82,7 +83,9 @@ def run_chain(
 def _run(folder: Path, index: int, run: Callable[[Path], None]) -> None:
     try:
         run(folder / f"{index}.task")
-    except Exception:
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        print(said, file=sys.stderr, flush=True)  # who learns that it is over reads why in the log
         (folder / f"{index}.{DONE}").touch()
         raise
     (folder / f"{index}.{DONE}").touch()

@@ -46,9 +46,11 @@ def run_task(path: Path, **around: object) -> None:
     `around` is what the job has for all of its tasks.
     """
     stop = Stop()
-    stop.listen()
-    task = read_task(path)
     try:
+        with stop.deferred():  # a task is read for a second, torch and all: it must be known then
+            stop.listen()
+            task = read_task(path)
+        stop.obey()
         task.function(*task.arguments, stop=stop, **around)
     except Interrupted as interrupted:
         print(f"{task.stage} of {task.key}: {interrupted}", file=sys.stderr, flush=True)

@@ -2,9 +2,11 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import toy_tasks
 from backend_contract import (
     FAR_S,
     BackendContract,
@@ -45,6 +47,15 @@ def test_what_stands_behind_a_killed_measurement_never_started(jobs, tmp_path):
     os.kill(await_pid(tmp_path / "a.started"), signal.SIGKILL)
     assert await_phase(jobs, first, Phase.ENDED).started
     assert not await_phase(jobs, second, Phase.ENDED).started
+
+
+def test_a_signal_while_a_task_is_read_ends_the_process_and_not_that_task_alone(jobs, tmp_path):
+    first, second = (nap(tmp_path, name, FAR_S, stage="measure") for name in "ab")
+    reads = replace(first, arguments=(*first.arguments, toy_tasks.EndsItsReader()))
+    first, second = submit(jobs, [reads, second])
+    assert await_phase(jobs, first, Phase.ENDED).reason == "told to end"
+    assert not await_phase(jobs, second, Phase.ENDED).started
+    assert not list(tmp_path.glob("*.started"))
 
 
 def test_ctrl_c_in_the_driver_s_terminal_does_not_reach_a_job(jobs, tmp_path):

@@ -1,7 +1,9 @@
 """What jobs do in tests of backends; importable in a job through PYTHONPATH."""
 
 import os
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,13 @@ def nap(folder: str, name: str, seconds: float, *, stop: Stop) -> None:
     _add(Path(folder, f"{name}.started"), str(os.getpid()))
     time.sleep(seconds)
     _add(Path(folder, f"{name}.done"), "done")
+
+
+class EndsItsReader:
+    """Sends a signal to the process that reads it, as somebody may in the second that takes."""
+
+    def __reduce__(self) -> tuple[Callable[[int, int], None], tuple[int, int]]:
+        return os.kill, (0, signal.SIGTERM)  # 0: the reader's group
 
 
 def fail(folder: str, name: str, *, stop: Stop) -> None:
