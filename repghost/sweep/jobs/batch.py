@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repghost.atomic import write_json
-from repghost.sweep.jobs.chain import Claims, read_claims, run_chain
+from repghost.sweep.jobs.chain import DONE, Claims, read_claims, run_chain
 from repghost.sweep.jobs.contract import Job, Task
 from repghost.sweep.jobs.work import run_task
 from repghost.training.follower import follow_job
@@ -121,9 +121,18 @@ class Batch:
         ids = [f"{number}_{place}" if index else id for place in places]
         return [job for one in ids if (job := self.job(one, spec))]
 
-    def is_done(self, job: Job) -> bool:
-        """Whether the task of the job is over, while its carrier may go on with others."""
-        return int(job.id.partition("_")[2] or 0) in self.claims.done
+    def ending(self, job: Job) -> str | None:
+        """Return what the task of the job failed of, "" where it did not; None before its end.
+
+        Its carrier may go on with others.
+        """
+        index = int(job.id.partition("_")[2] or 0)
+        if index not in self.claims.done:
+            return None
+        try:
+            return (self.folder / f"{index}.{DONE}").read_text()
+        except OSError:
+            return ""
 
     def jobs(self, number: str, spec: "SlurmSpec") -> list[Job]:
         """Return all jobs of this batch, which the cluster took under `number`."""

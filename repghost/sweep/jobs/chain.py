@@ -3,13 +3,12 @@
 Between the end of a job and the start of the next a cluster takes a second or a minute, and Python
 seconds to import torch. So a job that was done with its task soon takes the next one of its batch.
 Who runs a task is decided by one file, made once: `<index>.claim`, which names the job by its place
-in the array. `<index>.done` says that the task is over, however it ended. A job that finds its own
-task taken leaves at once; one that is requeued goes on with what it had taken.
+in the array. `<index>.done` says that the task is over, and of what it failed. A job that finds its
+own task taken leaves at once; one that is requeued goes on with what it had taken.
 """
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -84,11 +83,16 @@ def _run(folder: Path, index: int, run: Callable[[Path], None]) -> None:
     try:
         run(folder / f"{index}.task")
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        print(said, file=sys.stderr, flush=True)  # who learns that it is over reads why in the log
-        (folder / f"{index}.{DONE}").touch()
+        _over(folder, index, f"{type(error).__name__}: {error}")
         raise
-    (folder / f"{index}.{DONE}").touch()
+    _over(folder, index)
+
+
+def _over(folder: Path, index: int, error: str = "") -> None:
+    """Say that a task is over, and of what it failed: the job's log gets there later."""
+    draft = folder / f".{index}.{DONE}"
+    draft.write_text(error)
+    draft.replace(folder / f"{index}.{DONE}")
 
 
 def _next(folder: Path, place: int, count: int) -> list[int]:

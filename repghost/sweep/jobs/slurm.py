@@ -12,7 +12,7 @@ from repghost.sweep.jobs.cluster import Cluster
 from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.jobs.refusals import ALL, Full, Gate, Refused, Unreachable, advice, is_stuck
-from repghost.sweep.jobs.watch import UNKNOWN, Look, Watch, lost_rank
+from repghost.sweep.jobs.watch import UNKNOWN, Look, Watch, lost_in
 
 ANSWERS_WITHIN_S = 60.0  # a controller that is restarted is back by then
 
@@ -113,19 +113,18 @@ class SlurmJobs:
         self._read_claims({_token(job) for job in jobs})  # an end is seen here before squeue tells
         carriers = {job: self._carrier(job) for job in jobs}
         sights = self._watch.sights(set(carriers.values()), look)
-        return {
-            job: _over(carrier) if self._is_done(job) else sights[carrier]
-            for job, carrier in carriers.items()
-        }
+        return {job: self._over(job) or sights[carrier] for job, carrier in carriers.items()}
 
     def _carrier(self, job: Job) -> Job:
         """Return the job that runs the task of `job`: itself, or a quick one of its array."""
         batch = self._batch_of(job)
         return batch.carrier(job, self._spec) if batch else job
 
-    def _is_done(self, job: Job) -> bool:
+    def _over(self, job: Job) -> Sight | None:
+        """Return what is seen of a task that is over, whose job may go on with others."""
         batch = self._batch_of(job)
-        return batch is not None and batch.is_done(job)
+        said = batch.ending(job) if batch else None
+        return None if said is None else Sight(Phase.ENDED, lost_in(said))
 
     def _batch_of(self, job: Job) -> Batch | None:
         return self._batches.get(_token(job))
@@ -283,11 +282,6 @@ class SlurmJobs:
         if notice not in self._said_once:
             self._said_once.add(notice)
             self._say(notice)
-
-
-def _over(carrier: Job) -> Sight:
-    """Return what is seen of a task that is over, in a job that may go on with others."""
-    return Sight(Phase.ENDED, lost_rank(carrier.log))
 
 
 def _token(job: Job) -> str:

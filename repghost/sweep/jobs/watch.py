@@ -172,7 +172,12 @@ def _explained(sight: Sight, log: Path | None) -> Sight:
 
 def lost_rank(log: Path | None) -> str:
     """Say which process a training missed, by the log of its job; "" where it missed none."""
-    said = LOST.findall("\n".join(_last_lines(log))) if log else []
+    return lost_in("\n".join(_last_lines(log))) if log else ""
+
+
+def lost_in(text: str) -> str:
+    """Say which process a training missed, by what it said when it ended."""
+    said = LOST.findall(text)
     return said[-1] if said else ""
 
 

@@ -81,6 +81,8 @@ def test_a_task_that_fails_is_over_and_ends_the_chain(tmp_path):
         batch.job(0, at_1=RuntimeError("nan"))
     claims = read_claims(tmp_path, Claims())
     assert claims.done == {0, 1}
+    ends = [(tmp_path / f"{index}.done").read_text() for index in range(2)]
+    assert ends == ["", "RuntimeError: nan"]
     assert claims.carried(2) == [2], "its own job will run it"
 
 

@@ -509,3 +509,10 @@ def test_one_that_is_a_node_may_not(cluster, tmp_path, monkeypatch):
 def test_a_folder_that_slurm_would_misread_is_refused(cluster, tmp_path):
     with pytest.raises(ValueError, match="outputs=FOLDER"):
         driver(cluster, tmp_path / "50%j")
+
+
+def test_a_task_that_is_over_says_which_rank_it_missed_before_its_log_is_written(cluster, tmp_path):
+    jobs = driver(cluster, tmp_path)
+    (job,) = jobs.submit(tasks(1))
+    (job.log.parent / "0.done").write_text("RankLost: rank 1 died")
+    assert jobs.poll([job])[job] == Sight(Phase.ENDED, "rank 1 died")
