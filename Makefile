@@ -2,15 +2,15 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint clean dashboard
 setup: .venv/.installed
 
 # uv installs the same pinned set much faster; where it cannot, pip does.
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv || true
-	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[lab,worker,dev,browser,postgres]' \
-		|| $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,worker,dev,browser,postgres]'
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[lab,worker,dev,browser,postgres,dashboard]' \
+		|| $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,worker,dev,browser,postgres,dashboard]'
 	touch $@
 
 demo: setup
@@ -21,10 +21,19 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
+# pytest does not collect a second test file of one name.
 lint: setup
+	@! find tests -name 'test_*.py' -printf '%f\n' | sort | uniq -d | grep . || { echo "tests/: two files of this name" >&2; exit 1; }
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Optuna's own dashboard on a study's ledger: make dashboard STUDY=reparam
+OUTPUTS ?= outputs
+PORT ?= 8080
+dashboard: setup
+	@test -f "$(OUTPUTS)/$(STUDY)/study.journal" || { echo "make dashboard STUDY=name [OUTPUTS=folder] [PORT=8080]: no $(OUTPUTS)/$(STUDY)/study.journal" >&2; exit 1; }
+	$(BIN)/optuna-dashboard --host 127.0.0.1 --port "$(PORT)" --storage-class JournalFileStorage "$(OUTPUTS)/$(STUDY)/study.journal"
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

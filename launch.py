@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
     try:
         settings, own = settings_from(config), HydraConfig.get()
         _refuse_sweep(own, settings)
-        if settings.task == "validate":
+        if settings.task.kind == "validate":
             sys.exit(validate(settings))
         sys.exit(run_one(settings, launcher_from(own.launcher).tasks_per_node))
     except Exception as error:  # before Hydra adds its own lines
@@ -42,6 +42,7 @@ def _refuse_sweep(own: HydraConf, settings: "Settings") -> None:
         "plan": settings.plan,
         "detach": settings.detach,
         "n_trials": settings.n_trials,
+        "sweep.refine": settings.sweep.refine,
         "hydra/launcher": own.launcher.get("kind") != "local",
     }
     for name in (name for name, is_set in asked.items() if is_set):

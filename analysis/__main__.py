@@ -1,4 +1,4 @@
-"""The command line: python -m analysis show, report, effects, pareto, export, pick, paper."""
+"""The command line: python -m analysis COMMAND: show, report, effects, pareto, and so on."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.decisions import add_decisions
+from analysis.wandb_command import add_wandb
 
 NON_TERMINAL_WIDTH = 100
 PAPER_EPILOG = """\
@@ -26,15 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"analysis: {error}")
 
 
-def study_dir(name: str, outputs: Path) -> Path:
+def study_dir(name: str, outputs: Path, *, begun: bool = False) -> Path:
     """Return the folder of a study given by its path or by its name below `outputs`.
+
+    `begun`: a sweep that has not written its results.csv yet will do.
 
     Raises:
         ValueError: neither holds a results.csv; the studies that are there are named.
     """
     candidates = [Path(name), outputs / name]
     for folder in candidates:
-        if (folder / "results.csv").is_file():
+        if (folder / "results.csv").is_file() or (begun and (folder / "study.json").is_file()):
             return folder
     known = sorted(path.parent.name for path in outputs.glob("*/results.csv"))
     raise ValueError(
@@ -59,15 +62,25 @@ def _show(asked: argparse.Namespace) -> None:
 def _report(asked: argparse.Namespace) -> None:
     from analysis.report import write_report
 
+    outputs = Path(asked.outputs)
+    other = study_dir(asked.compare, outputs) if asked.compare else None
     for name in asked.studies:
-        print(write_report(study_dir(name, Path(asked.outputs))))
+        print(write_report(study_dir(name, outputs), other))
+
+
+def _serve(asked: argparse.Namespace) -> None:
+    from analysis.serve import serve
+
+    outputs = Path(asked.outputs)
+    other = study_dir(asked.compare, outputs) if asked.compare else None
+    serve(study_dir(asked.study, outputs, begun=True), other, asked.port)
 
 
 def _paper(asked: argparse.Namespace) -> None:
     from analysis.paper.command import Asked, paper
 
     flags = asked.costs, asked.latency, asked.operators, asked.markdown
-    paper(Asked(*flags, device=asked.device, outputs=Path(asked.outputs)))
+    paper(Asked(*flags, device=asked.device, outputs=Path(asked.outputs), study=asked.study))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,10 +95,30 @@ def _parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         one.add_argument("studies", metavar="STUDY", nargs="+", help="a study's folder or its name")
         _add_outputs(one)
+        if command is _report:
+            _add_compare(one)
         one.set_defaults(command=command)
+    _add_serve(commands)
     add_decisions(commands, study_dir)
+    add_wandb(commands, study_dir)
     _add_paper(commands)
     return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "show a study's report on 127.0.0.1; the open page follows a sweep that runs"
+    one = commands.add_parser("serve", help=text, description=text.capitalize() + ".")
+    one.add_argument("study", metavar="STUDY", help="a study's folder or its name")
+    where = "a free one is found with 0 (default: 8765)"
+    one.add_argument("--port", type=int, default=8765, metavar="N", help=where)
+    _add_outputs(one)
+    _add_compare(one)
+    one.set_defaults(command=_serve)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    text = "another study: a table of the variants of both, and its points over the scatter"
+    parser.add_argument("--compare", metavar="OTHER", help=text)
 
 
 def _add_paper(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -105,6 +138,8 @@ def _add_paper(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     ):
         one.add_argument(flag, action="store_true", help=meaning)
     one.add_argument("--device", help="only devices with this in their name (default: each)")
+    meaning = "a folder below outputs with detectors: Table 4 alone, beside what it has"
+    one.add_argument("study", nargs="?", type=Path, metavar="STUDY", help=meaning)
     _add_outputs(one)
     one.set_defaults(command=_paper)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 from analysis.findings import Findings
@@ -52,6 +53,7 @@ def columns(results: Results, found: Findings, ratios: bool = False) -> list[Col
         *_setting_columns(results, found),
         *([] if found.measured_only else _score_columns(found)),
         *_latency_columns(found),
+        *_backbone_columns(results, found),
         *(column for name in results.devices for column in _further_columns(found, name, ratios)),
         _column(found, "Params M", DEPLOYED, lambda v: number(v.params_m, 2)),
         _column(found, "MACs M", "multiply-adds", lambda v: number(v.macs_m, 1)),
@@ -88,20 +90,52 @@ def _setting_columns(results: Results, found: Findings) -> list[Column]:
 
 
 def _score_columns(found: Findings) -> list[Column]:
-    scored = [v.top1 for v in found.variants if v.top1]
-    spread = any(top1.std is not None for top1 in scored)
+    scored, label = [v.score for v in found.variants if v.score], found.objective.label
+    spread = any(score.std is not None for score in scored)
     meaning = "percent, mean ± standard deviation over seeds" if spread else "percent, one seed"
     columns = [
         _column(
-            *(found, "top-1 %", meaning),
-            lambda v: score_text(v.top1),
+            *(found, f"{label} %", meaning),
+            lambda v: score_text(v.score),
             explained=bool(scored),
         ),
-        _column(found, "top-5 %", "percent", lambda v: number(v.top5.mean if v.top5 else None, 2)),
+        *_beside_columns(found),
     ]
     if any(len(v.rows) > 1 for v in found.variants):
         columns.insert(0, _column(found, "seeds", "seeds finished", lambda v: v.seed_count))
     return columns
+
+
+def _beside_columns(found: Findings) -> list[Column]:
+    """Return the other scores; those of masks only where there are any."""
+    return [
+        _column(found, f"{label} %", "percent", partial(_beside, name=name))
+        for name, label in found.objective.shown
+        if name != "mask_map" or any(name in v.beside for v in found.variants)
+    ]
+
+
+def _beside(variant: Variant, name: str) -> str:
+    score = variant.beside.get(name)
+    return number(score.mean if score else None, 2)
+
+
+def _backbone_columns(results: Results, found: Findings) -> list[Column]:
+    """Return a detector's backbone beside it: timed alone at the same size."""
+    if not any(row.of_detector.get("backbone_ms") is not None for row in results.rows):
+        return []
+    ms = partial(_of_detector, name="backbone_ms", factor=1.0, digits=3)
+    share = partial(_of_detector, name="backbone_share", factor=100.0, digits=1)
+    return [
+        _column(found, "backbone ms", "the backbone's features, timed alone", ms),
+        _column(found, "share %", "of the backbone in the latency", share),
+    ]
+
+
+def _of_detector(variant: Variant, name: str, factor: float, digits: int) -> str:
+    found = (row.of_detector.get(name) for row in variant.rows)
+    value = next((one for one in found if one is not None), None)
+    return number(None if value is None else factor * value, digits)
 
 
 def _latency_columns(found: Findings) -> list[Column]:

@@ -1,37 +1,51 @@
 """Learning curves: what each run did while it trained."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from analysis.figures import COLORS, DASHES, Figure, Style, literal, styles
-from analysis.findings import Findings, run_label
-from analysis.results import Epoch, Results, Row
+from analysis.figures import COLORS, DASHES, Figure, Style, styles
+from analysis.findings import Findings
+from analysis.results import Epoch, Results
 
 POINTS_DRAWN = 20_000  # in a figure, shared by its runs; longer curves are thinned evenly
 POINTS_OF_A_RUN = (40, 400)  # at least, at most
 
 
 def learning_curves(results: Results, found: Findings) -> dict[str, Figure]:
-    """Return figures `top1` (validation) and `loss`: a line a run, in its variant's style."""
+    """Return figures `scores` (validation) and `loss`: a line a run, in its variant's style.
+
+    The lines of one style are one trace, with a gap after each; `customdata` numbers the runs as
+    they follow each other in the variants.
+    """
+    label = found.objective.label
     budget = points_of_a_run(len(results.rows))
-    top1: list[Figure] = []
-    losses: list[Figure] = []
+    groups: dict[Style, list[tuple[int, list[Epoch]]]] = {}
+    number = 0
     for variant, style in zip(found.variants, styles(found.variants), strict=True):
-        curves = [(row, thinned(results.curve(row), budget)) for row in variant.rows]
-        for row, epochs in ((row, epochs) for row, epochs in curves if epochs):
-            line = _line(style, row, epochs)
-            top1.append(line | _values("top-1 %", [epoch.top1 for epoch in epochs]))
-            losses.append(line | _values("validation loss", [epoch.val_loss for epoch in epochs]))
-            faint = {"opacity": 0.45, "line": line["line"] | {"width": 1.2}}
-            training = _values("training loss", [epoch.train_loss for epoch in epochs])
-            losses.append(line | training | faint)
-    if not top1:
+        for row in variant.rows:
+            if epochs := thinned(results.curve(row), budget):
+                groups.setdefault(style, []).append((number, epochs))
+            number += 1
+    scores: list[Figure] = []
+    losses: list[Figure] = []
+    for style, curves in groups.items():
+        line = _lines(style, curves)
+        faint = {"opacity": 0.45, "line": line["line"] | {"width": 1.2}}
+        scores.append(line | _values(f"{label} %", curves, lambda epoch: epoch.score))
+        losses.append(line | _values("validation loss", curves, lambda epoch: epoch.val_loss))
+        training = _values("training loss", curves, lambda epoch: epoch.train_loss)
+        losses.append(line | training | faint)
+    if not scores:
         return {}
     shared = {"xaxis": {"title": {"text": "epoch"}}, "showlegend": False}
-    scores = {"title": {"text": "validation top-1, %"}, "range": _late_range(top1)}
+    axis = {"title": {"text": f"validation {label}, %"}, "range": _late_range(scores)}
     return {
-        "top1": {"data": top1, "layout": shared | {"yaxis": scores}},
-        "loss": {"data": losses, "layout": shared | {"yaxis": {"title": {"text": "loss"}}}},
+        "scores": {"data": scores, "layout": shared | {"yaxis": axis}, "of": "runs"},
+        "loss": {
+            "data": losses,
+            "layout": shared | {"yaxis": {"title": {"text": "loss"}}},
+            "of": "runs",
+        },
     }
 
 
@@ -47,26 +61,40 @@ def thinned(epochs: Sequence[Epoch], budget: int) -> list[Epoch]:
     return list(epochs[::-1][::step][::-1])
 
 
-def _line(style: Style, row: Row, epochs: Sequence[Epoch]) -> Figure:
+def _lines(style: Style, curves: Sequence[tuple[int, list[Epoch]]]) -> Figure:
+    lonely = any(len(epochs) == 1 for _, epochs in curves)
     return {
         "type": "scatter",
-        "mode": "lines+markers" if len(epochs) == 1 else "lines",
-        "meta": literal(run_label(row)),
-        "x": [epoch.epoch for epoch in epochs],
+        "mode": "lines+markers" if lonely else "lines",
+        "x": [x for _, epochs in curves for x in [*(epoch.epoch for epoch in epochs), None]],
+        "customdata": [number for number, epochs in curves for _ in range(len(epochs) + 1)],
         "line": {"color": COLORS[style.color], "width": 2, "dash": DASHES[style.shape]},
+        "connectgaps": False,
     }
 
 
-def _values(what: str, values: Sequence[float | None]) -> Figure:
-    hover = f"<b>%{{meta}}</b><br>{what} %{{y:.4g}}<br>epoch %{{x}}<extra></extra>"
-    rounded = [None if value is None else float(f"{value:.5g}") for value in values]
+def _values(
+    what: str,
+    curves: Sequence[tuple[int, list[Epoch]]],
+    of: Callable[[Epoch], float | None],
+) -> Figure:
+    hover = f"<b>%{{text}}</b><br>{what} %{{y:.4g}}<br>epoch %{{x}}<extra></extra>"
+    values = [v for _, epochs in curves for v in [*map(of, epochs), None]]
+    rounded = [None if value is None else float(f"{value:.4g}") for value in values]
     return {"y": rounded, "hovertemplate": hover}
 
 
 def _late_range(lines: Sequence[Figure]) -> list[float] | None:
     """Return the range of the later half of the curves, where they differ; None for the whole."""
-    late = [y for line in lines for y in line["y"][len(line["y"]) // 2 :] if y is not None]
+    late = [y for line in lines for y in _later(line["x"], line["y"]) if y is not None]
     if not late:
         return None
     pad = max(0.08 * (max(late) - min(late)), 0.2)
     return [min(late) - pad, max(late) + pad]
+
+
+def _later(x: Sequence[int | None], y: Sequence[float | None]) -> list[float | None]:
+    """Return the values at the later half of the epochs."""
+    last = max((epoch for epoch in x if epoch is not None), default=0)
+    pairs = zip(x, y, strict=True)
+    return [value for epoch, value in pairs if epoch is not None and epoch >= last / 2]

@@ -1,10 +1,12 @@
-"""The commands that decide: effects, pareto, export, pick."""
+"""The commands that decide: effects, pareto, export, figures, pick."""
 
 import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from repghost.objective import EITHER
 
 if TYPE_CHECKING:
     from analysis.results import Results
@@ -21,6 +23,7 @@ def add_decisions(commands: Any, find_study: Callable[[str, Path], Path]) -> Non
     _add_effects(commands, loaded)
     _add_pareto(commands, loaded)
     _add_export(commands, loaded)
+    _add_figures(commands, loaded)
     _add_pick(commands, loaded)
 
 
@@ -41,7 +44,7 @@ def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def _add_effects(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]) -> None:
-    text = "print what each swept key does to top-1 and latency, and what is a tie"
+    text = "print what each swept key does to score and latency, and what is a tie"
     one = _command(commands, "effects", text)
     one.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
@@ -70,7 +73,8 @@ def _add_pareto(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]
         from analysis.fronts_table import fronts_dict, fronts_summary
         from analysis.printing import print_json, print_parts
 
-        results, budget = loaded(asked), (asked.latency_max, asked.top1_min)
+        results = loaded(asked)
+        budget = _budget(asked, results)
         if asked.json:
             print_json(fronts_dict(results, budget))
         else:
@@ -94,6 +98,23 @@ def _add_export(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]
     one.set_defaults(command=run)
 
 
+def _add_figures(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]) -> None:
+    text = "draw Figures 1 and 2 and the curves of Tables 6 and 7 for a paper, as SVG and PDF"
+    one = _command(commands, "figures", text)
+    out = "where they are written (default: figures/ in the study's folder)"
+    one.add_argument("--out", type=Path, metavar="FOLDER", help=out)
+
+    def run(asked: argparse.Namespace) -> None:
+        try:
+            from analysis.press.command import figures
+        except ModuleNotFoundError as error:
+            raise ValueError(f"needs {error.name}: install the extra `lab`") from error
+        for line in figures(loaded(asked), asked.out):
+            print(line)
+
+    one.set_defaults(command=run)
+
+
 def _add_pick(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]) -> None:
     text = "write the best variant within a budget as files that can be shipped"
     one = _command(commands, "pick", text)
@@ -105,8 +126,9 @@ def _add_pick(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]) 
     def run(asked: argparse.Namespace) -> None:
         from analysis.pick import pick
 
-        budget = asked.latency_max, asked.top1_min
-        print("\n".join(pick(loaded(asked), budget, asked.out, asked.place)))
+        results = loaded(asked)
+        budget = _budget(asked, results)
+        print("\n".join(pick(results, budget, asked.out, asked.place)))
 
     one.set_defaults(command=run)
 
@@ -114,9 +136,29 @@ def _add_pick(commands: Any, loaded: Callable[[argparse.Namespace], "Results"]) 
 def _add_budget(parser: argparse.ArgumentParser) -> None:
     for flag, default, meaning in (
         ("--latency-max", math.inf, "milliseconds at most"),
-        ("--top1-min", -math.inf, "percent at least"),
+        ("--top1-min", -math.inf, "percent at least, of classifiers"),
+        ("--map-min", -math.inf, "box mAP in percent at least, of detectors"),
     ):
         parser.add_argument(flag, type=_bound, default=default, metavar="X", help=meaning)
+
+
+def _budget(asked: argparse.Namespace, results: "Results") -> tuple[float, float]:
+    """Return latency at most and score at least.
+
+    Raises:
+        ValueError: a bound is on a score that the study does not have.
+    """
+    objective = results.objective
+    bounds = {"top1": asked.top1_min, "map": asked.map_min}
+    least = bounds.pop(objective.name, -math.inf)
+    for name, bound in bounds.items():
+        if math.isfinite(bound):
+            mixed = objective == EITHER
+            advice = "a bound needs one task alone" if mixed else f"use --{objective.name}-min"
+            raise ValueError(
+                f"--{name}-min={bound:g}: {results.study} is scored by {objective.label}; {advice}"
+            )
+    return asked.latency_max, least
 
 
 def _bound(text: str) -> float:

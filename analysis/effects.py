@@ -1,4 +1,4 @@
-"""Ablation effects: what a step in a swept key does to top-1 and to latency, and how sure."""
+"""Ablation effects: what a step in a swept key does to score and to latency, and how sure."""
 
 import math
 from collections.abc import Sequence
@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.contrasts import Block, Contrast, interactions, main_contrasts, rectangle
-from analysis.inference import ALPHA, NORMAL95, Mean, holm, mean_over_seeds
+from analysis.inference import ALPHA, Mean, holm, mean_over_seeds
 from analysis.results import Results
 from analysis.variants import Latency, Variant, short_names
+from repghost.decision.chances import NORMAL95, log_error
+from repghost.objective import TOP1, Objective, in_common
 
 SAME_GRAPH = "same graph"
 SAME_TRAINING = "same training"
@@ -37,20 +39,21 @@ class Quotient:
 
 @dataclass(frozen=True)
 class Effect:
-    """One contrast in numbers: top-1 in points, latency as a factor; None where not known.
+    """One contrast in numbers: score in points, latency as a factor; None where not known.
 
-    `blocks` x seeds pairs make the mean of top-1; `left_out` pairs had no counterpart in other
+    `blocks` x seeds pairs make the mean of the score; `left_out` pairs had no counterpart in other
     seeds. `holm_p` is adjusted over all effects of the same kind (main, interaction).
     """
 
     keys: tuple[str, ...]
     steps: tuple[tuple[str, str], ...]
-    top1: Mean | None
+    score: Mean | None
     blocks: int
     left_out: int
     same_training: bool
     latency: Quotient | None
     holm_p: float | None = None
+    objective: Objective = TOP1
 
     @property
     def name(self) -> str:
@@ -61,18 +64,18 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        """ "better", "worse", "tie", "tie after Holm", or why nothing can be said of top-1."""
+        """ "better", "worse", "tie", "tie after Holm", or why nothing can be said of the score."""
         if self.same_training:
             return SAME_TRAINING
-        if self.top1 is None:
+        if self.score is None:
             return "no score"
-        if self.top1.contains_zero is None:
-            return _without_interval(self.top1)
-        if self.top1.contains_zero:
+        if self.score.contains_zero is None:
+            return _without_interval(self.score)
+        if self.score.contains_zero:
             return "tie"
         if self.holm_p is not None and self.holm_p > ALPHA:
             return "tie after Holm"
-        return "better" if self.top1.value > 0 else "worse"
+        return "better" if self.score.value > 0 else "worse"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what --json prints of it."""
@@ -80,19 +83,20 @@ class Effect:
             {"key": key, "from": before, "to": after}
             for key, (before, after) in zip(self.keys, self.steps, strict=True)
         ]
-        return {"steps": steps, "top1": self._top1_dict(), "latency_factor": self._latency_dict()}
+        scored = {self.objective.name: self._score_dict()}
+        return {"steps": steps, **scored, "latency_factor": self._latency_dict()}
 
-    def _top1_dict(self) -> dict[str, Any] | None:
-        if self.top1 is None:
+    def _score_dict(self) -> dict[str, Any] | None:
+        if self.score is None:
             return None
         return {
-            "points": self.top1.value,
-            "interval": self.top1.interval,
-            "method": self.top1.method,
-            "seeds": self.top1.n,
+            "points": self.score.value,
+            "interval": self.score.interval,
+            "method": self.score.method,
+            "seeds": self.score.n,
             "blocks": self.blocks,
             "left_out": self.left_out,
-            "p": self.top1.p,
+            "p": self.score.p,
             "holm_p": self.holm_p,
             "verdict": self.verdict,
         }
@@ -117,7 +121,7 @@ def interaction_effects(results: Results) -> list[Effect]:
     """Return the two-way interactions, Holm's correction over all of them, surest first."""
     found = _adjusted([_effect(contrast) for contrast in interactions(results)])
     return sorted(
-        found, key=lambda one: 2.0 if one.top1 is None or one.top1.p is None else one.top1.p
+        found, key=lambda one: 2.0 if one.score is None or one.score.p is None else one.score.p
     )
 
 
@@ -140,12 +144,9 @@ def latency_quotient(blocks: Sequence[Block]) -> Quotient | None:
     return Quotient(value, _interval(value, moved), not moved, len(timed))
 
 
-def log_error(latency: Latency) -> float | None:
+def latency_error(latency: Latency) -> float | None:
     """Return the standard error of a latency's logarithm, from its 95 % interval."""
-    low, high = latency.ratio_interval or (latency.low, latency.high)
-    if low is None or high is None or not 0 < low <= high:
-        return None
-    return math.log(high / low) / (2 * NORMAL95)
+    return log_error(*(latency.ratio_interval or (latency.low, latency.high)))
 
 
 def _interval(
@@ -155,7 +156,7 @@ def _interval(
         return value, value
     variance = 0.0
     for (_, latency), weight in weights.items():
-        error = log_error(latency)
+        error = latency_error(latency)
         if error is None:
             return None
         variance += (weight * error) ** 2
@@ -178,16 +179,22 @@ def _effect(contrast: Contrast) -> Effect:
     }
     same = bool(cells) and all(_same_training(block) for block in contrast.blocks)
     latency = latency_quotient(contrast.blocks)
+    objective = in_common(v.objective for block in contrast.blocks for _, v in block)
     if not cells:
-        return Effect(contrast.keys, contrast.steps, None, 0, 0, same, latency)
+        return Effect(contrast.keys, contrast.steps, None, 0, 0, same, latency, None, objective)
     found = rectangle(cells)
-    top1 = mean_over_seeds(list(found.means.values()))
+    score = mean_over_seeds(list(found.means.values()))
     place = contrast.keys, contrast.steps
-    return Effect(*place, top1, found.blocks, found.left_out, same, latency)
+    return Effect(*place, score, found.blocks, found.left_out, same, latency, None, objective)
 
 
 def _by_seed(block: Block) -> dict[int, float]:
-    """Return the signed sum of top-1 for each seed in which every corner was scored."""
+    """Return the signed sum of scores for each seed in which every corner was scored.
+
+    {} across tasks that are scored otherwise.
+    """
+    if len({variant.objective for _, variant in block}) > 1:
+        return {}
     scores = [_scores(variant) for _, variant in block]
     shared = set.intersection(*(set(score) for score in scores))
     return {
@@ -198,9 +205,9 @@ def _by_seed(block: Block) -> dict[int, float]:
 
 def _scores(variant: Variant) -> dict[int, float]:
     return {
-        row.seed: row.top1
+        row.seed: row.score
         for row in variant.finished
-        if row.seed is not None and row.top1 is not None
+        if row.seed is not None and row.score is not None
     }
 
 
@@ -211,12 +218,12 @@ def _same_training(block: Block) -> bool:
 
 
 def _adjusted(effects: Sequence[Effect]) -> list[Effect]:
-    p_values = [None if one.top1 is None else one.top1.p for one in effects]
+    p_values = [None if one.score is None else one.score.p for one in effects]
     pairs = zip(effects, holm(p_values), strict=True)
     return [replace(effect, holm_p=p) for effect, p in pairs]
 
 
-def _without_interval(top1: Mean) -> str:
-    if top1.n == 1:
+def _without_interval(score: Mean) -> str:
+    if score.n == 1:
         return "1 seed: no interval"
-    return "tie: equal in every seed" if top1.value == 0 else "no spread: no interval"
+    return "tie: equal in every seed" if score.value == 0 else "no spread: no interval"

@@ -11,10 +11,10 @@ from analysis.inference import BOOTSTRAP, BOOTSTRAP_SEEDS, Mean
 from analysis.printing import ROOMY, titled_table
 from analysis.results import Results
 from analysis.texts import MISSING
+from repghost.objective import in_common
 
 INTERACTIONS_SHOWN = 20
 VERDICT_STYLES = {"better": "green", "faster": "green", "worse": "red", "slower": "red"}
-HEADINGS = ("step", "seeds x pairs", "top-1", "p (Holm)", "says", "latency", "says")
 
 
 def effects_summary(results: Results, width: int) -> list[RenderableType]:
@@ -37,16 +37,16 @@ def effects_summary(results: Results, width: int) -> list[RenderableType]:
 def legend_lines(effects: Sequence[Effect]) -> list[str]:
     """Return what the columns mean, and what the numbers do not say."""
     lines = [
-        "top-1: paired difference in points, second value minus first, at equal other settings"
-        " and seed; positive is better",
+        f"{label_of(effects)}: paired difference in points, second value minus first, at equal"
+        " other settings and seed; positive is better",
         _interval_words(effects),
         f"p (Holm): Student's t over seeds, adjusted for the {_tested(effects)} tests of its"
         " table; a tie after Holm is one that chance explains among so many",
         "latency: factor from the first value to the second (of two factors in an interaction);"
         " its interval is that of the measurements, not of other networks",
     ]
-    if any(one.top1 and one.top1.n == 1 for one in effects):
-        lines.append("1 seed: there is no interval for top-1; seed=0,1,2 gives one")
+    if any(one.score and one.score.n == 1 for one in effects):
+        lines.append(f"1 seed: there is no interval for {label_of(effects)}; seed=0,1,2 gives one")
     left_out = sum(one.left_out for one in effects)
     if left_out:
         lines.append(f"{left_out} pairs left out: their counterpart in another seed is missing")
@@ -54,7 +54,7 @@ def legend_lines(effects: Sequence[Effect]) -> list[str]:
 
 
 def _interval_words(effects: Sequence[Effect]) -> str:
-    boots = any(one.top1 and one.top1.method == BOOTSTRAP for one in effects)
+    boots = any(one.score and one.score.method == BOOTSTRAP for one in effects)
     t_words = f"Student's t over seeds (under {BOOTSTRAP_SEEDS} a bootstrap covers too rarely)"
     words = "a bootstrap over seeds, widened as Student's t is" if boots else t_words
     return f"[ ]: 95 % interval, {words}; the seed is what varies, not the pair"
@@ -74,9 +74,19 @@ def _nothing(results: Results) -> str:
     )
 
 
+def label_of(effects: Sequence[Effect]) -> str:
+    """Return what the effects are on, beside latency."""
+    return in_common(one.objective for one in effects).label
+
+
+def _headings(effects: Sequence[Effect]) -> tuple[str, ...]:
+    says = "p (Holm)", "says", "latency", "says"
+    return ("step", "seeds x pairs", label_of(effects), *says)
+
+
 def _table(title: str, effects: Sequence[Effect], width: int) -> Table:
     table = titled_table(title, roomy=width >= ROOMY)
-    for n, heading in enumerate(HEADINGS):
+    for n, heading in enumerate(_headings(effects)):
         table.add_column(
             Text(heading),
             justify="right" if n in (1, 2, 3, 5) else "left",
@@ -91,13 +101,13 @@ def _table(title: str, effects: Sequence[Effect], width: int) -> Table:
 
 
 def _cells(effect: Effect) -> tuple[str, ...]:
-    seeds = f"{effect.top1.n} x {effect.blocks}" if effect.top1 else MISSING
+    seeds = f"{effect.score.n} x {effect.blocks}" if effect.score else MISSING
     p = MISSING if effect.holm_p is None else f"{effect.holm_p:.3f}"
     says = effect.latency.verdict if effect.latency else MISSING
     return (
         effect.name,
         seeds,
-        top1_text(effect.top1),
+        points_text(effect.score),
         p,
         effect.verdict,
         factor_text(effect.latency),
@@ -105,7 +115,7 @@ def _cells(effect: Effect) -> tuple[str, ...]:
     )
 
 
-def top1_text(mean: Mean | None) -> str:
+def points_text(mean: Mean | None) -> str:
     """Return "+0.31 [-0.10, +0.72]", without an interval the mean alone."""
     if mean is None:
         return MISSING

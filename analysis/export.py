@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.columns import Column, columns
 from analysis.findings import Findings, find
-from analysis.results import BETWEEN_FLAGS, NUMBERS, TEXTS, Results, Row
+from analysis.results import BETWEEN_FLAGS, NUMBERS, OF_DETECTORS, TEXTS, Results, Row
 from analysis.texts import MISSING, bounded
 from repghost.atomic import replace_file, write_text
 
@@ -25,6 +25,7 @@ LATEX = {
     "[": "{[}",  # after a \\ a bracket would be its argument
     "]": "{]}",
 }
+ALL_NUMBERS = NUMBERS + OF_DETECTORS
 MARKDOWN = {char: f"\\{char}" for char in "\\`*_[]<>|#~$"}
 
 
@@ -108,16 +109,16 @@ def _joined(cells: Sequence[str], between: str, table: Mapping[str, str]) -> str
 def _shown(results: Results, found: Findings) -> list[Column]:
     shown = columns(results, found, ratios=True)
     intervals = tuple(
-        bounded(v.top1.mean, *v.top1.interval, 2).partition(" ")[2]
-        if v.top1 and v.top1.interval
+        bounded(v.score.mean, *v.score.interval, 2).partition(" ")[2]
+        if v.score and v.score.interval
         else MISSING
         for v in found.variants
     )
     if all(cell == MISSING for cell in intervals):
         return shown
     meaning = "of the mean, Student's t over seeds"
-    interval = Column("top-1 95 %", meaning, intervals, explained=True)
-    place = [column.name for column in shown].index("top-1 %") + 1
+    interval = Column(f"{found.objective.label} 95 %", meaning, intervals, explained=True)
+    place = [column.name for column in shown].index(f"{found.objective.label} %") + 1
     return [*shown[:place], interval, *shown[place:]]
 
 
@@ -138,13 +139,16 @@ def _records(results: Results) -> list[dict[str, Any]]:
 def _record(results: Results, row: Row) -> dict[str, Any]:
     """Return a run's columns, typed; a swept key that is also a column's name keeps both."""
     settings = {
-        f"setting:{key}" if key in NUMBERS + TEXTS else key: value
+        f"setting:{key}" if key in ALL_NUMBERS + TEXTS else key: value
         for key, value in row.settings.items()
     }
     record: dict[str, Any] = {"study": row.study, "key": row.key, "state": row.state, **settings}
     record |= {"seed": row.seed} | {name: getattr(row, name) for name in NUMBERS}
     record |= {name: getattr(row, name) for name in TEXTS if name != "flags"}
     record |= {"flags": BETWEEN_FLAGS.join(row.flags)}
+    if results.detects:
+        record |= {"detector": row.detector}
+        record |= {name: row.of_detector.get(name) for name in OF_DETECTORS}
     for name in results.devices:
         timed = vars(row.further[name]) if name in row.further else {}
         record |= {f"{name}:{column}": timed.get(column) for column in _further_names()}
@@ -180,4 +184,4 @@ def _type(name: str, pyarrow: Any) -> Any:
 
 
 def _counts(name: str) -> bool:
-    return not name.startswith("setting:") and name.rpartition(":")[2] in NUMBERS
+    return not name.startswith("setting:") and name.rpartition(":")[2] in ALL_NUMBERS

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.devices import order_words
-from analysis.pareto import pareto_front
 from analysis.results import Results, Row
 from analysis.speed import speed_words
 from analysis.texts import listed
 from analysis.variants import Variant, describe, group, short_names
+from repghost.decision.pareto import pareto_front
+from repghost.detection.spec import DETECTORS
+from repghost.objective import Objective, in_common
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Variants by top-1, best first, then by latency; front and twins are indices into them."""
+    """Variants by score, best first, then by latency; front and twins are indices into them."""
 
     variants: tuple[Variant, ...]
     front: tuple[int, ...]
@@ -27,9 +29,22 @@ class Findings:
         return any(row.state == "measured" for row in rows) and not trained
 
     @property
+    def objective(self) -> Objective:
+        """What the variants are scored by; only those of one task are compared."""
+        return in_common(variant.objective for variant in self.variants)
+
+    @property
+    def tasks(self) -> list[list[Variant]]:
+        """The variants of each task: classifiers, or those of one kind of detector."""
+        found: dict[str, list[Variant]] = {}
+        for variant in self.variants:
+            found.setdefault(variant.detector, []).append(variant)
+        return list(found.values())
+
+    @property
     def placed(self) -> int:
-        """How many variants have both a top-1 and a latency."""
-        return sum(1 for variant in self.variants if variant.top1 and variant.latency)
+        """How many variants have both a score and a latency."""
+        return sum(1 for variant in self.variants if variant.score and variant.latency)
 
     @property
     def graph_names(self) -> dict[int, str]:
@@ -54,9 +69,30 @@ def headline(found: Findings) -> list[str]:
     first = (
         speed_words(found.variants)
         if found.measured_only
-        else [front_words(found), *tie_words(found.variants)]
+        else [front_words(found), *_apart_words(found), *_ties(found)]
     )
     return [*first, *order_words(found.variants), *twin_words(found)]
+
+
+def _ties(found: Findings) -> list[str]:
+    several = len(found.tasks) > 1
+    return [
+        f"{task_name(variants[0])}: {sentence}" if several else sentence
+        for variants in found.tasks
+        for sentence in tie_words(variants)
+    ]
+
+
+def task_name(variant: Variant) -> str:
+    """Return what a variant is trained as, in words."""
+    return DETECTORS.get(variant.detector, variant.detector) or "classifiers"
+
+
+def _apart_words(found: Findings) -> list[str]:
+    if len(found.tasks) < 2:
+        return []
+    names = listed([task_name(variants[0]) for variants in found.tasks])
+    return [f"Scores of different tasks are not compared: each of {names} has its own front."]
 
 
 def question(results: Results, found: Findings) -> str:
@@ -70,18 +106,23 @@ def question(results: Results, found: Findings) -> str:
     if found.measured_only:
         return f"Which {asked} is the fastest?" if asked else "How fast is this network?"
     if not asked and len(seeds) > 1:
-        return f"How far does top-1 move over {len(seeds)} seeds?"
+        return f"How far does {found.objective.label} move over {len(seeds)} seeds?"
     if not asked:
         return "How accurate and how fast is this network?"
-    return f"Which {asked} gives the best top-1 for its latency?"
+    return f"Which {asked} gives the best {found.objective.label} for its latency?"
 
 
 def front_words(found: Findings) -> str:
     """Return the Pareto front in one sentence, fast to slow."""
     if not found.front:
-        return "No Pareto front yet: no variant has both a top-1 and a latency."
+        return f"No Pareto front yet: no variant has {both(found.objective)}."
     points = [_point(found.variants[i]) for i in found.front]
     return f"Pareto front ({len(points)} of {found.placed} variants): {listed(points, '; ')}."
+
+
+def both(objective: Objective) -> str:
+    """Return what a place on a front takes."""
+    return f"both a {objective.label} and a latency"
 
 
 def twin_words(found: Findings) -> list[str]:
@@ -90,22 +131,22 @@ def twin_words(found: Findings) -> list[str]:
 
 
 def tied(a: Variant, b: Variant) -> bool | None:
-    """Say if two variants tie in top-1: equal means, or 95 % intervals over seeds that overlap.
+    """Say if two variants of one task tie: equal means, or 95 % intervals over seeds that overlap.
 
     None where that cannot be said: a score is missing, or stands on one seed and has no interval.
     """
-    if a.top1 is None or b.top1 is None:
+    if a.score is None or b.score is None:
         return None
-    if a.top1.mean == b.top1.mean:
+    if a.score.mean == b.score.mean:
         return True
-    if a.top1.interval is None or b.top1.interval is None:
+    if a.score.interval is None or b.score.interval is None:
         return None
-    return a.top1.interval[0] <= b.top1.interval[1] and b.top1.interval[0] <= a.top1.interval[1]
+    return a.score.interval[0] <= b.score.interval[1] and b.score.interval[0] <= a.score.interval[1]
 
 
 def tie_words(variants: Sequence[Variant]) -> list[str]:
     """Return how sure the first place is; nothing where fewer than two variants are scored."""
-    scored = [variant for variant in variants if variant.top1]
+    scored = [variant for variant in variants if variant.score]
     if len(scored) < 2:
         return []
     best, *others = scored
@@ -136,11 +177,12 @@ def run_label(row: Row) -> str:
 
 
 def _one_seed_words(scored: Sequence[Variant]) -> list[str]:
-    single = [variant.label for variant in scored if variant.top1 and variant.top1.n == 1]
+    single = [variant.label for variant in scored if variant.score and variant.score.n == 1]
     if not single:
         return []
     who = "each variant" if len(single) == len(scored) else listed(single)
-    return [f"1 seed: no interval for {who}; a small difference in top-1 may be chance."]
+    label = scored[0].objective.label
+    return [f"1 seed: no interval for {who}; a small difference in {label} may be chance."]
 
 
 def _twin_sentence(twins: Sequence[Variant]) -> str:
@@ -152,11 +194,11 @@ def _twin_sentence(twins: Sequence[Variant]) -> str:
 
 
 def _front(variants: Sequence[Variant]) -> tuple[int, ...]:
-    """Return the front; latencies of different devices or protocols are never compared."""
-    kins: dict[tuple[str, str, str], list[tuple[int, float, float]]] = {}
+    """Return the front; different devices, protocols or tasks are never compared."""
+    kins: dict[tuple[str, ...], list[tuple[int, float, float]]] = {}
     for i, variant in enumerate(variants):
-        if variant.top1 and variant.latency:
-            point = i, variant.latency.ms, variant.top1.mean
+        if variant.score and variant.latency:
+            point = i, variant.latency.ms, variant.score.mean
             kins.setdefault(variant.latency.kin, []).append(point)
     return tuple(
         points[best][0]
@@ -174,9 +216,9 @@ def _twins(variants: Sequence[Variant]) -> tuple[tuple[int, ...], ...]:
 
 
 def _point(variant: Variant) -> str:
-    if variant.top1 is None or variant.latency is None:
+    if variant.score is None or variant.latency is None:
         return variant.label
-    return f"{variant.label} {variant.top1.mean:.2f} % at {variant.latency.ms:.3g} ms"
+    return f"{variant.label} {variant.score.mean:.2f} % at {variant.latency.ms:.3g} ms"
 
 
 def _values(results: Results, key: str) -> str:

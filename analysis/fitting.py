@@ -9,7 +9,9 @@ from analysis.columns import Column
 
 COMFORTABLE_WIDTH = 100  # columns of text that a table takes at most, if it can
 NAME_WIDTH = 12  # a longer name may be folded
-LEAST_NEEDED = ("top-5 %", "MACs M", "Params M")  # these go first where nothing else helps
+LEAST_NEEDED = (  # these go first where nothing else helps
+    *("top-5 %", "AP75 %", "MACs M", "Params M", "AP50 %", "share %", "backbone ms"),
+)
 FIRST_DEVICE = ("ratio", "latency ms")
 
 
@@ -66,9 +68,9 @@ def _has_room(shown: Sequence[Column], width: int) -> bool:
 
 
 def _squeezes_in(shown: Sequence[Column], width: int) -> bool:
-    """Say if the columns fit with names folded and a blank between them."""
+    """Say if the columns fit with names folded and a blank beside each."""
     least = [longest(c) if c.numeric else min(longest(c), NAME_WIDTH) for c in shown]
-    return sum(least) + len(shown) - 1 <= width
+    return sum(least) + len(shown) + 1 <= width
 
 
 def _full_width(shown: Sequence[Column]) -> int:

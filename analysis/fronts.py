@@ -4,36 +4,36 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from analysis.chances import SURE, Chances, Points, chances, points_of
-from analysis.hypervolume import Moment, best_within, end_times, growth, knee
-from analysis.pareto import pareto_front
+from analysis.effects import latency_error
+from analysis.hypervolume import Moment, best_within, end_times, extras, growth, knee
 from analysis.results import Results
 from analysis.variants import Variant, group
+from repghost.decision.chances import SURE, Chances, Contender, Points, chances, points_of
+from repghost.decision.next_runs import ASSUMED_POINTS, next_runs
+from repghost.decision.pareto import pareto_front
+from repghost.objective import Objective
 
 FRONT, DOMINATED, UNDECIDED = "front", "dominated", "undecided"
-SEEDS_MORE = 2
-ROUNDS_MORE = 4  # times as many rounds give half the interval
-ROUNDS_DEFAULT = 600
-NAME_KEY = "variant"  # the column of a sweep over named variants: no key of the config
-SEARCH = ("hydra/sweeper", "hydra.sweeper.", "n_trials")
+NEXT = 4  # runs that are named
+JOURNAL = "study.journal"
+REFINE = "sweep.refine"
+PAIRED = "paired"  # the protocol under which more rounds tell more
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to run next to decide about `variant`: `what` in words, `command` as it is typed."""
+    """A run that would decide: `kind` is "seed" or "rounds" (of latency), `share` of the doubt."""
 
     variant: str
-    rival: str
-    cause: str
+    kind: str
+    share: float
     what: str
-    command: str
 
 
 @dataclass(frozen=True)
 class Front:
-    """Comparable variants of one study, most accurate first, with their chances on the front."""
+    """Comparable variants of one study and task, most accurate first, with their chances."""
 
     place: str
     variants: tuple[Variant, ...]
@@ -44,8 +44,13 @@ class Front:
     growth: tuple[Moment, ...]
 
     @property
+    def objective(self) -> Objective:
+        """What its variants are scored by."""
+        return self.variants[0].objective
+
+    @property
     def values(self) -> list[tuple[float, float]]:
-        """(latency in ms, top-1 in percent) as measured."""
+        """(latency in ms, score in percent) as measured."""
         return list(zip(self.points.latency.tolist(), self.points.top1.tolist(), strict=True))
 
     def status(self, i: int) -> str:
@@ -55,34 +60,49 @@ class Front:
             return FRONT
         return DOMINATED if chance <= 1 - SURE else UNDECIDED
 
-    def within(self, latency_max: float = math.inf, top1_min: float = -math.inf) -> list[int]:
+    def within(self, latency_max: float = math.inf, score_min: float = -math.inf) -> list[int]:
         """Return the variants in the budget as measured, the best first."""
-        return best_within(self.values, latency_max, top1_min)
+        return best_within(self.values, latency_max, score_min)
 
 
 def fronts(results: Results) -> list[Front]:
-    """Return a front for each device, protocol and reference; they are never compared."""
-    kins: dict[tuple[str, str, str], list[Variant]] = {}
+    """Return a front for each device, protocol, reference and task; they are never compared."""
+    kins: dict[tuple[str, ...], list[Variant]] = {}
     for variant in group(results):
-        if variant.top1 and variant.latency and variant.latency.ms > 0:
+        if variant.score and variant.latency and variant.latency.ms > 0:
             kins.setdefault(variant.latency.kin, []).append(variant)
     ended = end_times(results.study_dir / "study.journal")
     return [_front(variants, ended) for variants in kins.values()]
 
 
-def advice(front: Front, results: Results) -> list[Advice]:
-    """Return what would decide each undecided variant, by the cause that leaves more doubt."""
-    undecided = [i for i in range(len(front.variants)) if front.status(i) == UNDECIDED]
-    return [_advice(front, results, i) for i in undecided]
+def advice(front: Front, results: Results, count: int = NEXT) -> list[Advice]:
+    """Return the runs that would decide most about the front, as `sweep.refine` chooses them."""
+    contenders = [_contender(variant) for variant in front.variants]
+    latency = front.variants[0].latency
+    paired = latency is not None and latency.protocol.startswith(PAIRED)
+    runs = next_runs(contenders, count, (), _assumed(results), with_rounds=paired)
+    return [
+        Advice(contenders[run.place].label, run.kind, run.share, run.words(contenders))
+        for run in runs
+    ]
 
 
-def doubt(chance: float) -> float:
-    """Return the variance of an event of this chance: 0 when sure, 0.25 at most."""
-    return chance * (1 - chance)
+def _contender(variant: Variant) -> Contender:
+    """Return a variant that has a score and a latency as one."""
+    latency = variant.latency
+    assert latency is not None
+    return Contender(
+        label=variant.label,
+        top1=tuple(row.score for row in variant.finished if row.score is not None),
+        latency_ms=latency.ms,
+        error=latency_error(latency),
+        graph=(variant.fingerprint or variant.label, latency),
+        training=tuple(sorted(row.key for row in variant.finished)),
+    )
 
 
 def _front(variants: Sequence[Variant], ended: dict[str, float]) -> Front:
-    points = points_of(variants)
+    points = points_of([_contender(variant) for variant in variants])
     values = list(zip(points.latency.tolist(), points.top1.tolist(), strict=True))
     times = {
         str(n): max(ended[row.key] for row in variant.finished)
@@ -100,91 +120,21 @@ def _front(variants: Sequence[Variant], ended: dict[str, float]) -> Front:
     )
 
 
-def _advice(front: Front, results: Results, i: int) -> Advice:
-    by_top1, by_latency = (
-        doubt(float(c[i])) for c in (front.chances.by_top1, front.chances.by_latency)
-    )
-    rival = int(front.chances.rival[i])
-    pair = [i] if rival < 0 else [i, rival]
-    labels = [front.variants[n].label for n in pair]
-    if by_latency > by_top1:
-        what, words = _more_rounds(front, results, pair)
-        cause = "latency"
-    else:
-        what, words = _more_seeds(front, pair)
-        cause = "top-1"
-    return Advice(
-        labels[0],
-        labels[-1] if rival >= 0 else "",
-        cause,
-        what,
-        next_command(results.provenance, results.study, words),
-    )
-
-
-def _more_seeds(front: Front, pair: Sequence[int]) -> tuple[str, dict[str, str]]:
-    """Ask for seeds of those of the pair that have the fewest."""
-    fewest = min(int(front.points.seeds[n]) for n in pair)
-    chosen = [front.variants[n] for n in pair if front.points.seeds[n] == fewest]
-    taken = {seed for variant in chosen for seed in variant.seeds}
-    start = max(taken, default=-1) + 1
-    seeds = ",".join(str(start + n) for n in range(SEEDS_MORE))
-    names = " and ".join(variant.label for variant in chosen)
-    return f"seed={seeds} of {names}", _values(chosen) | {"seed": seeds}
-
-
-def _more_rounds(front: Front, results: Results, pair: Sequence[int]) -> tuple[str, dict[str, str]]:
-    """Ask for a longer measurement of those of the pair whose interval is the widest."""
-    widest = max(front.points.log_error[n] for n in pair)
-    chosen = [front.variants[n] for n in pair if front.points.log_error[n] >= 0.5 * widest]
-    stated = results.provenance.get("latency")
-    said = stated if isinstance(stated, dict) else {}
-    rounds, repeat = _whole(said.get("max_rounds"), ROUNDS_DEFAULT), _whole(said.get("repeat"), 0)
-    precision = said.get("precision")
-    words = {
-        "latency.repeat": str(repeat + 1),
-        "latency.max_rounds": str(ROUNDS_MORE * rounds),
-        "latency.precision": f"{precision / 2 if isinstance(precision, float) else 0.005:g}",
-    }
-    names = " and ".join(variant.label for variant in chosen)
-    return f"{ROUNDS_MORE * rounds} latency rounds of {names}", _values(chosen) | words
-
-
-def _values(variants: Sequence[Variant]) -> dict[str, str]:
-    """Return the swept keys with the values of these variants: their grid, at times more.
-
-    A single value is a choice of one: the study's table would otherwise not know it as swept.
-    """
-    found = {
-        key: dict.fromkeys(v.settings[key] for v in variants if v.settings[key])
-        for key in variants[0].settings
-        if key != NAME_KEY
-    }
-    values = {key: list(chosen) for key, chosen in found.items() if chosen}
-    return {key: ",".join(v) if len(v) > 1 else f"choice({v[0]})" for key, v in values.items()}
-
-
-def next_command(provenance: dict[str, Any], study: str, words: dict[str, str]) -> str:
-    """Return the study's own command with `words` in place of its own, for the same study."""
-    stated = provenance.get("command")
+def next_command(results: Results, more: int) -> str:
+    """Return the study's own command, which then runs `more` runs beyond those it has had."""
+    stated = results.provenance.get("command")
     try:
         own = shlex.split(stated) if isinstance(stated, str) else []
     except ValueError:
         own = []
-    own = own or ["python", "launch.py", "-m"]
-    changed = (
-        words if "variant" not in words else {k: v for k, v in words.items() if k != "variant"}
-    )
-    changed = changed | {"study": study}
-    kept = [word for word in own if word.partition("=")[0] not in changed]
-    return shlex.join([*kept, *(f"{key}={value}" for key, value in changed.items())])
+    own = own or ["python", "launch.py", "-m", f"study={results.study}"]
+    kept = [word for word in own if word.partition("=")[0] not in (REFINE, "plan")]
+    made = extras(results.study_dir / JOURNAL)
+    return shlex.join([*kept, f"{REFINE}={made + more}"])
 
 
-def _is_replaced(word: str, changed: dict[str, str]) -> bool:
-    """Say if a word gives a key anew, or belongs to a search: what is asked for is a grid."""
-    key = word.partition("=")[0].lstrip("+")
-    return key in changed or key.startswith(SEARCH)
-
-
-def _whole(value: object, default: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
+def _assumed(results: Results) -> float:
+    """Return the seeds' standard deviation that the sweep assumes until it knows its own."""
+    stop = results.provenance.get("stop")
+    points = stop.get("points") if isinstance(stop, dict) else None
+    return float(points) if isinstance(points, int | float) and points > 0 else ASSUMED_POINTS

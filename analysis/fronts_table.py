@@ -9,13 +9,14 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.chances import draw_latency
-from analysis.fronts import DOMINATED, FRONT, UNDECIDED, Front, advice, fronts
+from analysis.findings import both
+from analysis.fronts import DOMINATED, FRONT, UNDECIDED, Front, advice, fronts, next_command
 from analysis.printing import ROOMY, titled_table
 from analysis.results import Results
 from analysis.texts import latency_text, ms_digits, number
+from repghost.decision.chances import draw_latency
 
-Budget = tuple[float, float]  # latency at most, top-1 at least
+Budget = tuple[float, float]  # latency at most, score at least
 STYLES = {FRONT: "bold green", UNDECIDED: "yellow", DOMINATED: "dim"}
 GROWTH_SHOWN = 8
 
@@ -24,7 +25,7 @@ def fronts_summary(results: Results, budget: Budget, width: int) -> list[Rendera
     """Return what `pareto` prints, top to bottom; nothing in it is read as markup."""
     found = fronts(results)
     if not found:
-        return [Text(f"{results.study}: no variant has both a top-1 and a latency yet")]
+        return [Text(f"{results.study}: no variant has {both(results.objective)} yet")]
     return [part for front in found for part in _parts(results, front, budget, width)]
 
 
@@ -41,17 +42,18 @@ def _parts(results: Results, front: Front, budget: Budget, width: int) -> Iterat
         yield Text(sentence)
     for sentence in budget_words(front, budget):
         yield Text(sentence, style="bold")
-    for one in advice(front, results):
-        rival = f" against {one.rival}" if one.rival else ""
-        yield Text(f"to decide {one.variant}{rival}: {one.what} ({one.cause} leaves more doubt)")
-        yield Text(f"  {one.command}", style="dim", no_wrap=True, overflow="ignore")  # copied
+    if runs := advice(front, results):
+        yield Text("what would decide most, and the command that runs it:")
+        yield from (Text(f"  {number}. {one.what}") for number, one in enumerate(runs, 1))
+        command = next_command(results, len(runs))
+        yield Text(f"  {command}", style="dim", no_wrap=True, overflow="ignore")  # to be copied
 
 
 def _table(title: str, front: Front, width: int) -> Table:
     table = titled_table(title, roomy=width >= ROOMY)
     for heading, right in (
         ("variant", False),
-        ("top-1 %", True),
+        (f"{front.objective.label} %", True),
         ("seeds", True),
         ("latency ms", True),
         ("chance", True),
@@ -62,7 +64,7 @@ def _table(title: str, front: Front, width: int) -> Table:
         latency = latency_text(variant.latency)
         cells = (
             variant.label,
-            _top1_text(front, i),
+            _score_text(front, i),
             str(front.points.seeds[i]),
             latency if width >= ROOMY else latency.replace(" [", "\n["),
             f"{front.chances.front[i]:.2f}",
@@ -72,7 +74,7 @@ def _table(title: str, front: Front, width: int) -> Table:
     return table
 
 
-def _top1_text(front: Front, i: int) -> str:
+def _score_text(front: Front, i: int) -> str:
     mean = f"{front.points.top1[i]:.2f}"
     if front.points.spread is None:
         return mean
@@ -81,18 +83,19 @@ def _top1_text(front: Front, i: int) -> str:
 
 def legend_lines(front: Front) -> list[str]:
     """Return what the columns mean, and what the chances do not know."""
+    label = front.objective.label
     lines = [
-        "chance: to be on the front when top-1 and latency of all are drawn anew; front from"
+        f"chance: to be on the front when {label} and latency of all are drawn anew; front from"
         " 0.95 on, dominated up to 0.05, undecided between"
     ]
     if front.points.spread is None:
         lines.append(
-            "top-1 %: no variant has a second seed, so its luck cannot be known and is"
-            " left out: the chances speak of latency alone; seed=0,1,2 adds it"
+            f"{label} %: no variant has a second seed with another {label}, so its luck cannot be"
+            " known and is left out: the chances speak of latency alone; seed=0,1,2 adds it"
         )
     else:
         lines.append(
-            "top-1 %: mean ± standard error, from the seeds' spread pooled over the"
+            f"{label} %: mean ± standard error, from the seeds' spread pooled over the"
             f" study ({front.points.spread:.2f} points, {front.points.degrees} degrees of"
             " freedom)"
         )
@@ -127,8 +130,8 @@ def _knee_words(front: Front) -> list[str]:
     if front.knee is None:
         return []
     return [
-        f"knee: {front.variants[front.knee].label}: before it top-1 is bought cheaply, after"
-        " it dearly"
+        f"knee: {front.variants[front.knee].label}: before it {front.objective.label} is bought"
+        " cheaply, after it dearly"
     ]
 
 
@@ -142,11 +145,11 @@ def _growth_words(front: Front) -> list[str]:
 
 def budget_words(front: Front, budget: Budget) -> list[str]:
     """Return what fits the budget, else what comes nearest; nothing without a budget."""
-    latency_max, top1_min = budget
-    if math.isinf(latency_max) and math.isinf(top1_min):
+    latency_max, score_min = budget
+    if math.isinf(latency_max) and math.isinf(score_min):
         return []
-    asked = " and ".join(_asked(latency_max, top1_min))
-    fitting = front.within(latency_max, top1_min)
+    asked = " and ".join(_asked(front, budget))
+    fitting = front.within(latency_max, score_min)
     if not fitting:
         near = nearest(front, budget)
         return [f"nothing has {asked}; nearest is {_point(front, near)}"]
@@ -161,12 +164,12 @@ def budget_words(front: Front, budget: Budget) -> list[str]:
 
 def nearest(front: Front, budget: Budget) -> int:
     """Return the variant that misses the budget by the least, in shares of its bounds."""
-    latency_max, top1_min = budget
+    latency_max, score_min = budget
 
     def miss(i: int) -> float:
-        ms, top1 = front.values[i]
+        ms, score = front.values[i]
         over = max(0.0, ms / latency_max - 1)
-        under = max(0.0, 1 - top1 / top1_min) if top1_min > 0 else 0.0
+        under = max(0.0, 1 - score / score_min) if score_min > 0 else 0.0
         return over + under
 
     return min(range(len(front.variants)), key=lambda i: (miss(i), -front.values[i][1]))
@@ -178,18 +181,22 @@ def chance_within(front: Front, i: int, latency_max: float) -> float:
     return float((drawn <= latency_max).mean())
 
 
-def _asked(latency_max: float, top1_min: float) -> list[str]:
+def _asked(front: Front, budget: Budget) -> list[str]:
+    latency_max, score_min = budget
     parts = [] if math.isinf(latency_max) else [f"latency <= {latency_max:g} ms"]
-    return parts if math.isinf(top1_min) else [*parts, f"top-1 >= {top1_min:g} %"]
+    return (
+        parts if math.isinf(score_min) else [*parts, f"{front.objective.label} >= {score_min:g} %"]
+    )
 
 
 def _point(front: Front, i: int) -> str:
-    ms, top1 = front.values[i]
-    return f"{front.variants[i].label}: {top1:.2f} % at {number(ms, ms_digits(ms))} ms"
+    ms, score = front.values[i]
+    return f"{front.variants[i].label}: {score:.2f} % at {number(ms, ms_digits(ms))} ms"
 
 
 def _front_dict(results: Results, front: Front, budget: Budget) -> dict[str, Any]:
     fitting: Sequence[int] = front.within(*budget)
+    runs = advice(front, results)
     return {
         "place": front.place,
         "pooled_spread": front.points.spread,
@@ -198,7 +205,8 @@ def _front_dict(results: Results, front: Front, budget: Budget) -> dict[str, Any
         "knee": None if front.knee is None else front.variants[front.knee].label,
         "within_budget": [front.variants[i].label for i in fitting],
         "hypervolume": [vars(moment) for moment in front.growth],
-        "next": [vars(one) for one in advice(front, results)],
+        "next": [vars(one) for one in runs],
+        "next_command": next_command(results, len(runs)) if runs else None,
     }
 
 
@@ -208,12 +216,12 @@ def _variant_dict(front: Front, i: int) -> dict[str, Any]:
     return {
         "label": variant.label,
         "settings": variant.settings,
-        "top1": float(front.points.top1[i]),
+        front.objective.name: float(front.points.top1[i]),
         "seeds": list(variant.seeds),
         "latency_ms": variant.latency.ms,
         "latency_interval": [variant.latency.low, variant.latency.high],
         "chance": float(front.chances.front[i]),
-        "chance_by_top1_alone": float(front.chances.by_top1[i]),
+        f"chance_by_{front.objective.name}_alone": float(front.chances.by_top1[i]),
         "chance_by_latency_alone": float(front.chances.by_latency[i]),
         "status": front.status(i),
     }

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.pareto import pareto_front
+from repghost.decision.pareto import pareto_front
 
-Point = tuple[float, float]  # latency, top-1
+Point = tuple[float, float]  # latency, score
 CREATED, ATTRIBUTE = 4, 8  # op codes of Optuna's journal
 
 
@@ -40,7 +40,7 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
 def growth(points: Mapping[str, Point], ended: Mapping[str, float]) -> list[Moment]:
     """Return how the volume grew as runs, by key, ended (seconds); only where it grew.
 
-    The reference is the slowest latency and the lowest top-1 of all. Empty where that leaves no
+    The reference is the slowest latency and the lowest score of all. Empty where that leaves no
     area (all points in one line) or no times are known.
     """
     timed = sorted((ended[key], key) for key in points if key in ended)
@@ -79,9 +79,11 @@ def knee(points: Sequence[Point]) -> int | None:
     return best if above[best] > 1e-9 else None
 
 
-def best_within(points: Sequence[Point], latency_max: float, top1_min: float) -> list[int]:
+def best_within(points: Sequence[Point], latency_max: float, score_min: float) -> list[int]:
     """Return the indices of the points in the budget, most accurate first, then fastest."""
-    fitting = [i for i, (ms, top1) in enumerate(points) if ms <= latency_max and top1 >= top1_min]
+    fitting = [
+        i for i, (ms, score) in enumerate(points) if ms <= latency_max and score >= score_min
+    ]
     return sorted(fitting, key=lambda i: (-points[i][1], points[i][0]))
 
 
@@ -104,6 +106,12 @@ def end_times(journal: Path) -> dict[str, float]:
         if when is not None and 0 <= trial < len(keys):
             ended.setdefault(keys[trial], when)
     return ended
+
+
+def extras(journal: Path) -> int:
+    """Return how many runs beyond its own a study has had, by its ledger; 0 without one."""
+    notes = [_object(line.get("user_attr")).get("refined") for line in _lines(journal)]
+    return max((len(note) for note in notes if isinstance(note, list)), default=0)
 
 
 def _finished(attributes: Mapping[str, Any]) -> float | None:

@@ -9,11 +9,11 @@ import numpy as np
 from scipy.special import stdtr
 
 from analysis.variants import t95
+from repghost.decision.chances import NORMAL95
 
 BOOTSTRAP_SEEDS = 10  # with fewer, a percentile bootstrap covers too rarely (docs/analysis.md)
 RESAMPLES = 4000
 ALPHA = 0.05
-NORMAL95 = 1.96
 T_INTERVAL, BOOTSTRAP, NO_INTERVAL = "t", "bootstrap", "none"
 
 

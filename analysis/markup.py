@@ -1,9 +1,7 @@
 """HTML that is escaped by construction: a plain str is text, only `Html` is markup."""
 
-import json
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
 
 
 class Html(str):
@@ -20,8 +18,9 @@ def tag(name: str, *children: str, **attributes: str) -> Html:
 
 
 def join(children: Iterable[str]) -> Html:
-    """Return the children side by side, text among them escaped."""
-    return Html("".join(child if isinstance(child, Html) else escape(child) for child in children))
+    """Return the children side by side, text among them escaped; quotes may stand in text."""
+    parts = (c if isinstance(c, Html) else escape(c, quote=False) for c in children)
+    return Html("".join(parts))
 
 
 def items(lines: Sequence[str]) -> Html:
@@ -32,11 +31,3 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Html:
     """Return a definition list of names and values."""
     rows = (tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs)
     return tag("dl", *rows, class_="facts")
-
-
-def script_json(value: Any) -> Html:
-    """Return JSON for the inside of a script element: nothing in it can end the element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    for char in "<>&":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return Html(text)

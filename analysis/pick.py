@@ -40,6 +40,8 @@ def pick(results: Results, budget: Budget, out: Path, place: str = "") -> list[s
             something, or a form of the network does not pass its check.
         OSError: the folder cannot be written.
     """
+    if results.detects:
+        raise ValueError(f"{results.study}: holds detectors; pick ships classifiers alone")
     _require_free(out)
     front = _one_front(results, place)
     fitting = front.within(*budget)
@@ -54,7 +56,7 @@ def pick(results: Results, budget: Budget, out: Path, place: str = "") -> list[s
 
 def chosen_run(variant: Variant) -> Row:
     """Return the run with the highest top-1, of equal ones that of the lowest seed."""
-    return min(variant.finished, key=lambda row: (-(row.top1 or 0.0), row.seed or 0))
+    return min(variant.finished, key=lambda row: (-(row.score or 0.0), row.seed or 0))
 
 
 def _one_front(results: Results, place: str) -> Front:
@@ -123,15 +125,15 @@ def model_card(
 
 def _numbers(front: Front, i: int, row: Row, budget: Budget) -> list[str]:
     variant = front.variants[i]
-    top1, latency = variant.top1, variant.latency
-    assert top1 is not None and latency is not None
+    score, latency = variant.score, variant.latency
+    assert score is not None and latency is not None
     interval = "no interval with one seed"
-    if top1.interval:
-        interval = f"95 % interval {top1.interval[0]:.2f} to {top1.interval[1]:.2f}"
+    if score.interval:
+        interval = f"95 % interval {score.interval[0]:.2f} to {score.interval[1]:.2f}"
     seeds = ", ".join(map(str, variant.seeds))
     lines = [
-        f"top-1 of these weights: {row.top1:.2f} % on the validation images",
-        f"top-1 of the variant: {score_text(top1)} % (n = {top1.n}, seeds {seeds}; {interval})",
+        f"top-1 of these weights: {row.score:.2f} % on the validation images",
+        f"top-1 of the variant: {score_text(score)} % (n = {score.n}, seeds {seeds}; {interval})",
         f"latency: {latency_text(latency)} ms ({_md(latency.place)})",
         f"parameters {variant.params_m or 0:.2f} M, multiply-adds {variant.macs_m or 0:.1f} M",
         f"chance to be on the study's Pareto front: {front.chances.front[i]:.2f}",

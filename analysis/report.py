@@ -2,9 +2,11 @@
 
 import base64
 import contextlib
+import gzip
 import hashlib
+import json
 import os
-from collections.abc import Mapping
+from functools import cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -13,42 +15,57 @@ from typing import Any
 
 from analysis.bars import latency_bars
 from analysis.curves import learning_curves
-from analysis.findings import Findings, find
-from analysis.markup import script_json
+from analysis.figures import Figure
+from analysis.material import Material, gather
 from analysis.results import Results, load
 from analysis.sections import body
 from analysis.tradeoff import tradeoff
+from analysis.variants import Variant
+from analysis.views.effects import effect_figures
+from analysis.views.operators import operators_figure
+from analysis.views.overlay import paper_layer, study_layer
+from analysis.views.parallel import parallel_coordinates
+from analysis.views.rounds import rounds_figure, rounds_of_graphs
 
 # `default-src 'none'`: whatever a text might smuggle in, the browser loads and runs nothing else.
 POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:;"
-    " base-uri 'none'; form-action 'none'"
+    " {connect}base-uri 'none'; form-action 'none'"
 )
+PARTS = ("figures.js", "labels.js", "table.js", "inspector.js", "live.js", "page.js")
 
 
-def write_report(study_dir: Path) -> Path:
+def write_report(study_dir: Path, compare: Path | None = None) -> Path:
     """Write the study's report.html in place of an older one, whole or not at all; return its path.
+
+    `compare` is the folder of another study to be laid beside it.
 
     Raises:
         ValueError: results.csv is missing, empty or garbled.
         OSError: the file cannot be written; an older report is then left as it was.
     """
-    results = load(study_dir)
-    write_whole(results.report_path, render(results))
+    results, other = load(study_dir), load(compare) if compare else None
+    write_whole(results.report_path, render(results, other))
     return results.report_path
 
 
-def render(results: Results) -> str:
-    """Return the report's HTML."""
-    found = find(results)
-    plotly, script = _script(plotly_js()), _script(_page("report.js"))
+def render(results: Results, other: Results | None = None, *, live: str = "") -> str:
+    """Return the report's HTML; `live` is the tag by which its server is asked for news."""
+    material, beside = gather(results), gather(other) if other else None
+    figures = _figures(material, beside)
+    source, script = plotly_js(), _page_script()
     return Template(_page("report.html")).substitute(
-        policy=POLICY.format(scripts=" ".join(map(_source_hash, (plotly, script)))),
+        policy=POLICY.format(
+            scripts=" ".join(map(_source_hash, (source, script))),
+            connect="connect-src 'self'; " if live else "",
+        ),
+        live=escape(live),
         title=escape(f"{results.study} · RepGhost Lab"),
         style=_page("report.css"),
-        body=body(results, found),
-        figures=script_json(_figures(results, found)),
-        plotly=plotly,
+        body=body(material, figures, beside),
+        figures=packed(to_json(figures)),
+        study=packed(to_json(_study(material))),
+        plotly=_packed_plotly(),
         script=script,
     )
 
@@ -72,21 +89,115 @@ def plotly_js() -> str:
     return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
-def _figures(results: Results, found: Findings) -> Mapping[str, Any]:
+def packed(text: str) -> str:
+    """Return text as the page unpacks it: gzip in base64, in which nothing can end an element."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def to_json(value: Any) -> str:
+    """Return strict JSON: a browser reads no NaN."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+@cache
+def _packed_plotly() -> str:
+    """Return plotly.js as the page unpacks it: 2 MB instead of 4.8; the policy names its hash."""
+    return packed(plotly_js())
+
+
+def _figures(material: Material, other: Material | None) -> dict[str, Figure]:
+    """Return the figures that have data, by the id of their place."""
+    results, found = material.results, material.found
+    figures: dict[str, Figure] = {
+        "parallel": parallel_coordinates(found),
+        "rounds": rounds_figure(material),
+        "operators": operators_figure(material),
+        **effect_figures(material.effects),
+    }
     if found.measured_only:
-        figures = {"latency": latency_bars(found)}
+        figures["latency"] = latency_bars(found)
     else:
-        figures = {"tradeoff": tradeoff(found), **learning_curves(results, found)}
+        scatter = tradeoff(found, material.standings, material.fronts)
+        figures |= {"tradeoff": scatter | {"layers": _layers(material, other)}}
+        figures |= learning_curves(results, found)
     return {name: figure for name, figure in figures.items() if figure["data"]}
+
+
+def _layers(material: Material, other: Material | None) -> dict[str, Figure]:
+    if not material.found.placed:
+        return {}
+    layers = {
+        "paper": paper_layer(material),
+        "other": study_layer(material, other) if other else None,
+    }
+    return {name: layer for name, layer in layers.items() if layer}
+
+
+def _study(material: Material) -> dict[str, Any]:
+    """Return what table, filters, CSV and inspector go by: variants, runs, rounds of graphs."""
+    found = material.found
+    runs: list[dict[str, Any]] = []
+    variants = []
+    for i, variant in enumerate(found.variants):
+        runs += [{"variant": i, "label": _run_name(variant, n)} for n in range(len(variant.rows))]
+        variants.append(_variant(material, variant, i))
+    return {
+        "name": material.results.study,
+        "keys": list(material.results.swept),
+        "score": {"name": found.objective.name, "label": found.objective.label},
+        "variants": variants,
+        "runs": runs,
+        "rounds": rounds_of_graphs(material),
+    }
+
+
+def _run_name(variant: Variant, n: int) -> str:
+    seed = variant.rows[n].seed
+    return variant.label if seed is None else f"{variant.label}, seed {seed}"
+
+
+def _variant(material: Material, variant: Variant, i: int) -> dict[str, Any]:
+    standing, score, latency = material.standings.get(i), variant.score, variant.latency
+    objective = material.found.objective
+    return {
+        "label": variant.label,
+        "settings": variant.settings,
+        "state": variant.state,
+        "graph": variant.fingerprint,
+        "front": i in material.found.front,
+        "columns": {
+            "seeds": score.n if score else 0,
+            objective.name: score.mean if score else None,
+            f"{objective.name}_std": score.std if score else None,
+            **{name: _mean(variant, name) for name, _ in objective.shown},
+            "latency_ms": latency.ms if latency else None,
+            "latency_low": latency.low if latency else None,
+            "latency_high": latency.high if latency else None,
+            "latency_ratio": latency.ratio if latency else None,
+            "ratio_low": latency.ratio_low if latency else None,
+            "ratio_high": latency.ratio_high if latency else None,
+            "device": latency.device if latency else None,
+            "params_m": variant.params_m,
+            "macs_m": variant.macs_m,
+            "front_status": standing.status if standing else None,
+            "front_chance": standing.chance if standing else None,
+        },
+    }
+
+
+def _mean(variant: Variant, name: str) -> float | None:
+    score = variant.beside.get(name)
+    return score.mean if score else None
 
 
 def _page(name: str) -> str:
     return (files("analysis") / "page" / name).read_text(encoding="utf-8")
 
 
-def _script(code: str) -> str:
-    """Return code for the inside of a script element, with line ends as a browser hashes them."""
-    return code.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
+def _page_script() -> str:
+    """Return the page's own code, its parts in one function, as a browser hashes it."""
+    code = "\n".join(_page(name) for name in PARTS)
+    return f'"use strict";\n(() => {{\n{code}}})();\n'.replace("\r\n", "\n")
 
 
 def _source_hash(code: str) -> str:

@@ -4,11 +4,12 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from analysis.further import Timed, device_names, further_columns, timed
+from repghost.objective import BOX_MAP, Objective, in_common, objective_of
 
 STATES = (
     *("waiting", "measuring", "timing", "queued", "running", "preempted"),
@@ -30,6 +31,10 @@ NUMBERS = (
     "seconds",
 )
 TEXTS = ("device", "protocol", "fingerprint", "commit", "error", "reference", "flags")
+OF_DETECTORS = (  # columns of a study that has one, with `detector`
+    *BOX_MAP.scores,
+    *("backbone_ms", "backbone_low", "backbone_high", "backbone_share"),
+)
 LEADING = ("study", "key", "state")
 LATER = ("ratio_low", "ratio_high", "reference", "flags")  # columns that earlier versions lacked
 BETWEEN_FLAGS = "; "
@@ -41,7 +46,8 @@ class Row:
 
     The latency columns are the first device's, and so are `flags`: what makes it doubtful.
     `reference` is the network that ratios are to. `further` holds, by the names of the study's
-    further devices, what was timed there so far.
+    further devices, what was timed there so far. `detector` is "" of a classifier, and
+    `of_detector` holds the columns of `OF_DETECTORS`.
     """
 
     study: str
@@ -69,6 +75,23 @@ class Row:
     reference: str
     flags: tuple[str, ...]
     further: dict[str, Timed]
+    detector: str = ""
+    of_detector: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def objective(self) -> Objective:
+        """What its task maximises."""
+        return objective_of(self.detector)
+
+    @property
+    def score(self) -> float | None:
+        """What is maximised, in percent: top-1, of a detector its box mAP."""
+        return self.scored(self.objective.name)
+
+    def scored(self, name: str) -> float | None:
+        """Return one of the scores by its column; None where it has none."""
+        own = {"top1": self.top1, "top5": self.top5}
+        return (self.of_detector if self.detector else own).get(name)
 
 
 @dataclass(frozen=True)
@@ -78,7 +101,7 @@ class Epoch:
     epoch: int
     train_loss: float | None
     val_loss: float | None
-    top1: float | None
+    score: float | None
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,16 @@ class Results:
     provenance: dict[str, Any]
 
     @property
+    def objective(self) -> Objective:
+        """What the study's runs are scored by; only those of one task are compared."""
+        return in_common(row.objective for row in self.rows)
+
+    @property
+    def detects(self) -> bool:
+        """Whether there is a detector among them."""
+        return any(row.detector for row in self.rows)
+
+    @property
     def runs_dir(self) -> Path:
         """The folder of all runs, shared by all studies."""
         return self.study_dir.parent / "runs"
@@ -110,7 +143,7 @@ class Results:
 
     def curve(self, row: Row) -> list[Epoch]:
         """Return the run's epochs in order; lines that are torn or no epoch are left out."""
-        return read_curve(self.runs_dir / row.key / "metrics.jsonl")
+        return read_curve(self.runs_dir / row.key / "metrics.jsonl", row.objective.name)
 
     def certificate(self, row: Row) -> str:
         """Return the run's certificate.json as it stands, "" where there is none."""
@@ -134,9 +167,10 @@ def load(study_dir: Path) -> Results:
     return Results(rows[0].study or study_dir.name, study_dir, rows, swept, devices, provenance)
 
 
-def read_curve(path: Path) -> list[Epoch]:
+def read_curve(path: Path, score: str = "top1") -> list[Epoch]:
     """Return the epochs of a metrics.jsonl in order; [] where there is no file."""
-    epochs = {epoch.epoch: epoch for epoch in _epochs(_read_if_there(path).splitlines())}
+    lines = _read_if_there(path).splitlines()
+    epochs = {epoch.epoch: epoch for epoch in _epochs(lines, score)}
     return [epochs[number] for number in sorted(epochs)]
 
 
@@ -224,6 +258,8 @@ def _typed_row(
         reference=record["reference"],
         flags=tuple(flag for flag in record["flags"].split(BETWEEN_FLAGS) if flag.strip()),
         further=_further(record, number),
+        detector=record.get("detector", ""),
+        of_detector={name: number(name) for name in OF_DETECTORS if name in record},
     )
 
 
@@ -255,11 +291,11 @@ def _seed(where: str, text: str) -> int | None:
         raise ValueError(f"{where}: seed={text}: must be a whole number or empty") from None
 
 
-def _epochs(lines: Iterable[str]) -> Iterator[Epoch]:
+def _epochs(lines: Iterable[str], score: str) -> Iterator[Epoch]:
     for line in lines:
         record = _object(line)
         if isinstance(record.get("epoch"), int):
-            names = ("train_loss", "val_loss", "top1")
+            names = ("train_loss", "val_loss", score)
             yield Epoch(record["epoch"], *(_finite(record.get(name)) for name in names))
 
 

@@ -3,29 +3,38 @@
 from collections.abc import Sequence
 
 from analysis.bars import height_px
-from analysis.columns import ON_FRONT, Column, columns
-from analysis.devices import flag_words
-from analysis.findings import Findings, failure_words, headline, question, run_label
+from analysis.figures import Figure
+from analysis.findings import Findings, both, failure_words, headline, question
 from analysis.legend import legend
 from analysis.markup import Html, facts, items, join, tag
-from analysis.results import STATES, Results, Row
+from analysis.material import Material
+from analysis.results import Results, Row
 from analysis.tiles import tiles, time_words
+from analysis.views.comparison import comparison_section
+from analysis.views.effects import effects_height, effects_table
+from analysis.views.runs import runs_section
+from analysis.views.table import variants_table
 
-STAR = "★"
-RUNS_OPEN = 12
 SHOWN_AS = {"study", "command", "commit", "versions", "started", "question"}
 
 
-def body(results: Results, found: Findings) -> Html:
-    """Return everything that a reader sees, in order."""
+def body(material: Material, figures: dict[str, Figure], other: Material | None) -> Html:
+    """Return everything that a reader sees, in order; figures without data have no place."""
+    results, found = material.results, material.found
     sections = [
         tiles(results, found),
         tag("section", tag("h2", "What it says"), items(headline(found)), class_="says"),
-        _latencies(found) if found.measured_only else _tradeoff(found),
-        _table(results, found),
+        _latencies(found) if found.measured_only else _tradeoff(material, figures),
+        _inspector(),
+        *([comparison_section(material, other)] if other else []),
+        variants_table(material),
         _failures(found),
+        _effects(material, figures),
         _curves(results, found),
-        _runs(results, found),
+        _parallel(found, figures),
+        _rounds(material, figures),
+        _operators(figures),
+        runs_section(material),
         _provenance(results),
     ]
     footer = "Made by RepGhost Lab. This file loads nothing from the network."
@@ -41,96 +50,86 @@ def _header(results: Results, found: Findings) -> Html:
     )
 
 
-def _tradeoff(found: Findings) -> Html:
-    heading = tag("h2", "Accuracy against latency")
-    if not any(v.top1 and v.latency for v in found.variants):
-        empty = "No variant has both a top-1 and a latency, so there is nothing to place."
-        return tag("section", heading, tag("p", empty, class_="note"))
+def _section(title: str, note: str, *parts: str) -> Html:
+    return tag("section", tag("h2", title), tag("p", note, class_="note"), *parts)
+
+
+def _tradeoff(material: Material, figures: dict[str, Figure]) -> Html:
+    found, title = material.found, "Accuracy against latency"
+    label = found.objective.label
+    if not any(v.score and v.latency for v in found.variants):
+        nothing = f"No variant has {both(found.objective)}, so there is nothing to place."
+        return _section(title, nothing)
     note = (
         "Up and to the left is better. Horizontal bars: 95 % interval of the latency; vertical"
-        " bars: standard deviation over seeds (none with one seed). Dotted: the Pareto front."
-        " Variants at one point are drawn as rings around each other."
+        " bars: standard deviation over seeds (none with one seed). Dotted: the Pareto front;"
+        " shaded: where it would run in 95 % of draws of all points. A thin ring around a point:"
+        " undecided if it is on the front. Variants at one point are drawn as rings around each"
+        " other. Click on a point, or choose a variant, for its curves, certificate and config."
     )
-    return tag(
-        "section",
-        heading,
-        tag("p", note, class_="note"),
+    return _section(
+        title,
+        note,
         legend(found.variants, lines=False),
-        _plot("tradeoff", "Scatter of top-1 against latency; the table below has its numbers"),
+        _layers(figures["tradeoff"]),
+        _plot("tradeoff", f"Scatter of {label} against latency; the table below has its numbers"),
     )
+
+
+def _layers(figure: Figure) -> Html:
+    """Return a switch a layer that can be laid over the scatter."""
+    switches = [
+        tag(
+            "label",
+            tag("input", type="checkbox", data_layer=name, **_checked(layer)),
+            tag("span", layer["name"]),
+        )
+        for name, layer in figure.get("layers", {}).items()
+    ]
+    if not switches:
+        return join([])
+    paper = (
+        "The paper's latencies are ratios to this study's reference network, put on this device;"
+        " its top-1 is ImageNet's, so heights compare only where this study's images are ImageNet."
+    )
+    notes = [tag("p", paper, class_="note", id="paper-note")] if "paper" in figure["layers"] else []
+    return tag("div", *switches, *notes, class_="layers")
+
+
+def _checked(layer: Figure) -> dict[str, str]:
+    return {"checked": "checked"} if layer.get("on") else {}
+
+
+def _inspector() -> Html:
+    """Return the place for a chosen variant; it is filled when one is chosen."""
+    chooser = tag("label", tag("span", "variant"), tag("select", id="chosen"))
+    parts = tag("div", id="chosen-words", aria_live="polite")
+    plots = tag(
+        "div",
+        _plot("chosen-scores", "What the chosen variant scored on validation images, over time"),
+        _plot("chosen-rounds", "Latency by round of the chosen variant"),
+        class_="pair",
+    )
+    runs = tag("div", id="chosen-runs")
+    inside = tag("div", parts, plots, runs, id="chosen-inside", hidden="hidden")
+    heading = tag("h2", "One variant", id="chosen-title", tabindex="-1")
+    return tag("section", heading, chooser, inside, id="inspector", class_="long")
 
 
 def _latencies(found: Findings) -> Html:
-    heading = tag("h2", "Latency")
     if not any(v.latency for v in found.variants):
-        return tag("section", heading, tag("p", "No variant has a latency yet.", class_="note"))
+        return _section("Latency", "No variant has a latency yet.")
     note = (
         "Shorter is faster. Thin bars: 95 % interval. Dotted: the reference network that each"
         " latency is paired with. Nothing was trained here: latency and cost alone are compared."
     )
     plot = _plot("latency", "Bars of latency; the table below has the numbers", height_px(found))
-    return tag("section", heading, tag("p", note, class_="note"), plot)
+    return _section("Latency", note, plot)
 
 
 def _plot(name: str, spoken: str, height: int | None = None) -> Html:
     size = {} if height is None else {"style": f"height:{height}px"}
     return tag("div", id=name, class_="plot", role="img", aria_label=spoken, **size)
-
-
-def _table(results: Results, found: Findings) -> Html:
-    shown = columns(results, found, ratios=True)
-    if results.devices:  # many columns: each as narrow as it can be
-        shown = [column.folded if column.numeric else column for column in shown]
-    head = tag("tr", *(_cell("th", column, _heading(column)) for column in shown))
-    rows = [
-        tag(
-            "tr",
-            *(
-                _cell("td", c, STAR if c.name == ON_FRONT and c.cells[i] else c.cells[i])
-                for c in shown
-            ),
-            class_=_row_class(found, i),
-        )
-        for i in range(len(found.variants))
-    ]
-    size = {"class_": "wide"} if results.devices else {}
-    table = tag("table", tag("thead", head), tag("tbody", *rows), **size)
-    notes = [f"{_heading(c)}: {c.meaning}" for c in shown if c.explained]
-    return tag(
-        "section",
-        tag("h2", "All variants"),
-        tag("p", "; ".join(notes) + ".", class_="note"),
-        tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="All variants"),
-        _doubts(found),
-        class_="long",
-    )
-
-
-def _doubts(found: Findings) -> Html:
-    words = flag_words(found.variants)
-    if not words:
-        return Html("")
-    heading = tag("h3", "Doubtful latencies")
-    return tag("div", heading, items(words), class_="doubts")
-
-
-def _row_class(found: Findings, i: int) -> str:
-    state = found.variants[i].state
-    return "front" if i in found.front else state if state in STATES else ""
-
-
-_STYLES = {ON_FRONT: "star", "twins": "short", "state": "short"}
-
-
-def _heading(column: Column) -> str:
-    return STAR if column.name == ON_FRONT else column.name
-
-
-def _cell(kind: str, column: Column, text: str) -> Html:
-    style = "number" if column.numeric else _STYLES.get(column.name, "name")
-    if kind == "th":
-        return tag("th", text, class_=style, title=column.meaning, scope="col")
-    return tag("td", text, class_=style)
 
 
 def _failures(found: Findings) -> Html:
@@ -144,65 +143,101 @@ def _failures(found: Findings) -> Html:
     return tag("section", heading, items(lines), class_="bad long")
 
 
+def _effects(material: Material, figures: dict[str, Figure]) -> Html:
+    names = [name for name in ("effects", "factors") if figures.get(name, {}).get("data")]
+    if not names:
+        return Html("")
+    note = (
+        "What a step in a key does at equal other settings and seed, with its 95 % interval; an"
+        " interval over the dotted line is a tie. Open circles have no interval (one seed). The"
+        " latency's interval is that of the measurements."
+    )
+    height = effects_height(material.effects)
+    plots = [_plot(name, "Effects; the table below has the numbers", height) for name in names]
+    numbers = tag("div", effects_table(material.effects), class_="scroll", tabindex="0")
+    table = tag("details", tag("summary", "The numbers"), numbers)
+    return _section("Ablation effects", note, tag("div", *plots, class_="pair free"), table)
+
+
 def _curves(results: Results, found: Findings) -> Html:
     if found.measured_only:
         return Html("")
-    heading = tag("h2", "Learning curves")
     if not any(results.curve(row) for row in results.rows):
-        return tag("section", heading, tag("p", "No run has recorded an epoch.", class_="note"))
+        return _section("Learning curves", "No run has recorded an epoch.")
+    label = found.objective.label
     note = (
-        "A line a run, coloured as above. First the validation top-1, from the second half of the"
-        " epochs on (double-click shows all); then validation loss (strong) and training loss"
+        f"A line a run, coloured as above. First the validation {label}, from the second half of"
+        " the epochs on (double-click shows all); then validation loss (strong) and training loss"
         " (faint). Long curves are thinned."
     )
     plots = tag(
         "div",
-        _plot("top1", "Validation top-1 by epoch, a line a run"),
+        _plot("scores", f"Validation {label} by epoch, a line a run"),
         _plot("loss", "Training and validation loss by epoch, a line a run"),
         class_="pair",
     )
-    key = legend(found.variants, lines=True)
-    return tag("section", heading, tag("p", note, class_="note"), key, plots)
+    return _section("Learning curves", note, legend(found.variants, lines=True), plots)
 
 
-def _runs(results: Results, found: Findings) -> Html:
-    rows = [row for variant in found.variants for row in variant.rows]
-    other = "its training form" if found.measured_only else "the trained one"
-    note = f"Each run with its certificate: how far the deployed network is from {other}."
-    runs = join(_run(results, row) for row in rows)
-    if len(rows) > RUNS_OPEN:
-        runs = tag("details", tag("summary", f"Show {len(rows)} runs"), runs)
-    heading = tag("h2", "Runs and certificates")
-    return tag("section", heading, tag("p", note, class_="note"), runs, class_="long")
+def _parallel(found: Findings, figures: dict[str, Figure]) -> Html:
+    if not figures.get("parallel"):
+        return Html("")
+    scores = (
+        "latency"
+        if found.measured_only
+        else f"latency and {found.objective.label}; thick: on the front"
+    )
+    note = (
+        f"A line a variant through its settings, cost, {scores}. The table's filters hold here too."
+    )
+    plot = _plot("parallel", "Parallel coordinates; the table has the numbers")
+    return _section("Parallel coordinates", note, legend(found.variants, lines=True), plot)
 
 
-def _run(results: Results, row: Row) -> Html:
-    words = [
-        row.state,
-        *([f"top-1 {row.top1:.2f} %"] if row.top1 is not None else []),
-        *([f"{row.epochs:.0f} epochs"] if row.epochs is not None else []),
-        *([f"{row.seconds:.0f} s"] if row.seconds is not None else []),
-        f"run {row.key}",
-    ]
-    summary = tag("summary", run_label(row), " ", tag("span", " · ".join(words), class_="note"))
-    certificate = results.certificate(row).strip() or "no certificate.json was written"
-    return tag("details", summary, tag("pre", certificate))
+def _rounds(material: Material, figures: dict[str, Figure]) -> Html:
+    if not figures.get("rounds"):
+        return _section("Latency samples", f"No samples to show: {material.no_rounds}.")
+    note = (
+        "A line a deployed graph: the median of each round, over that of the reference network in"
+        " the same round. A number that holds still is a level line. Many rounds are thinned."
+    )
+    return _section("Latency samples", note, _plot("rounds", "Latency by round, a line a graph"))
+
+
+def _operators(figures: dict[str, Figure]) -> Html:
+    figure = figures.get("operators")
+    if not figure:
+        return Html("")
+    options = [tag("option", c["name"], value=str(n)) for n, c in enumerate(figure["choices"])]
+    choice = tag("label", tag("span", "network"), tag("select", *options, id="profiled"))
+    evidence = tag("div", id="evidence", class_="note")
+    plot = _plot("operators", "Time by kind of operator of the chosen network", 420)
+    note = "Where a run's time goes, beside the network that was profiled in the same rounds."
+    return _section("Operator profile", note, choice, plot, evidence)
 
 
 def _provenance(results: Results) -> Html:
     known = results.provenance
     commits = sorted({row.commit for row in results.rows if row.commit})
-    versions = known.get("versions")
     pairs = [
         ("command", tag("code", _plain(known.get("command")))),
-        ("commit", _plain(known.get("commit") or ", ".join(commits))),
+        ("commit", ", ".join(commits) or _plain(known.get("commit"))),
         ("started", _plain(known.get("started"))),
-        ("versions", _plain(versions)),
+        ("versions", _plain(known.get("versions"))),
         ("devices", ", ".join(_places(results.rows)) or "-"),
-        ("run time", time_words(results.rows) or "-"),
+        ("hours used", _hours(results.rows)),
         *((name, _plain(known[name])) for name in sorted(known) if name not in SHOWN_AS),
     ]
     return tag("section", tag("h2", "Provenance"), facts(pairs))
+
+
+def _hours(rows: Sequence[Row]) -> str:
+    """Return the hours of training, and of how many runs they are the sum."""
+    timed = [row.seconds for row in rows if row.seconds is not None]
+    if not timed:
+        return "-"
+    hours = f"{sum(timed) / 3600:.3g} h of training in {len(timed)} runs"
+    return f"{hours} ({time_words(rows)}); measuring is not counted"
 
 
 def _places(rows: Sequence[Row]) -> list[str]:

@@ -43,6 +43,8 @@ def ship(run: Path, folder: Path) -> Shipped:
     """
     _require_files(run)
     variant = _variant(run)
+    if variant.task.detects:
+        raise ValueError(f"{run}: a detector cannot be shipped yet; its graph is {run}/model.mnn")
     model, shape = _trained(run, variant), _image_shape(variant)
     fused = _saved_and_loaded(model, variant, folder / "model.safetensors")
     checks, onnx_error, onnx_by = _checked(run, model, fused, shape)

@@ -10,11 +10,11 @@ Timed = tuple[str, Latency]
 
 def speed_words(variants: Sequence[Variant]) -> list[str]:
     """Return the fastest and the slowest variant of those that are compared, in sentences."""
-    kins: dict[tuple[str, str, str], list[Timed]] = {}
+    kins: dict[tuple[str, ...], list[Timed]] = {}
     for variant in variants:
         if variant.latency:
             kins.setdefault(variant.latency.kin, []).append((variant.label, variant.latency))
-    several = len({kin[-1] for kin in kins}) > 1
+    several = len({kin[2] for kin in kins}) > 1
     sentences = []
     for timed in kins.values():
         place, reference = timed[0][1].place, network_name(timed[0][1].reference)

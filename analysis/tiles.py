@@ -32,12 +32,12 @@ def time_words(rows: Iterable[Row]) -> str:
 
 
 def _score_tiles(found: Findings) -> list[Html]:
-    best = next((v for v in found.variants if v.top1), None)
+    best = next((v for v in found.variants if v.score), None)
     fastest = min((v.latency.ms for v in found.variants if v.latency), default=None)
     return [
         _tile(
-            "Best top-1",
-            f"{best.top1.mean:.2f} %" if best and best.top1 else "-",
+            f"Best {best.objective.label if best else found.objective.label}",
+            f"{best.score.mean:.2f} %" if best and best.score else "-",
             best.label if best else "no run has finished",
         ),
         _latency_tile("Lowest latency", found.variants, fastest),

@@ -1,39 +1,63 @@
 """The accuracy-latency scatter with its intervals and its front."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from analysis.figures import COLORS, SYMBOLS, Figure, Style, latency_facts, literal, styles
 from analysis.findings import Findings
+from analysis.fronts import UNDECIDED, Front
+from analysis.material import Standing
 from analysis.texts import number, score_text
 from analysis.variants import Variant
+from repghost.decision.chances import attained
 
 Ends = Callable[[Variant], tuple[float, float, float]]
 MARKER_PX, RING_PX = 11, 8  # variants at one point are drawn as rings around each other
+RINGS_AT_MOST = 6  # a stack is not drawn wider; its hover still says how many there are
 LABELLED_AT_MOST = 24
 KEPT_AT_MOST = 10
 LABEL_LENGTH = 40
 CARDS_AT_MOST = 4
+HALO_PX = 10  # around a point that may be on the front
+BAND_STEPS = 160
+NO_STANDINGS: Mapping[int, Standing] = {}
 
 
-def tradeoff(found: Findings) -> Figure:
-    """Return top-1 against latency; `labels` (point, interval ends, text) are for the page."""
-    placed = [i for i, v in enumerate(found.variants) if v.top1 and v.latency]
+def tradeoff(
+    found: Findings, standings: Mapping[int, Standing] = NO_STANDINGS, fronts: Sequence[Front] = ()
+) -> Figure:
+    """Return the score against latency; `labels` (point, interval ends, text) are for the page.
+
+    `customdata` is the index of a point's variant. With `fronts`, where a front drawn anew would
+    run in 95 % of draws is a band, and points that may be on it have a halo.
+    """
+    placed = [i for i, v in enumerate(found.variants) if v.score and v.latency]
     drawn_with = styles(found.variants)
     groups: dict[Style, list[int]] = {}
     for i in placed:
         groups.setdefault(drawn_with[i], []).append(i)
     stacks = _stacks(found, placed)
-    traces = [_points(found, stacks, style, members) for style, members in groups.items()]
+    traces = [
+        _points(found, standings, stacks, style, members) for style, members in groups.items()
+    ]
     variants = [found.variants[i] for i in placed]
-    x_range, y_range = _latency_range(variants), _top1_range(variants)
+    x_range, y_range = _latency_range(variants), _score_range(variants)
     layout = {
         "xaxis": {"title": {"text": _latency_title(variants)}, "range": x_range},
-        "yaxis": {"title": {"text": "top-1, %"}, "range": y_range},
+        "yaxis": {"title": {"text": f"{found.objective.label}, %"}, "range": y_range},
         "showlegend": False,
     }
+    below = [band for front in fronts for band in _bands(front, x_range, y_range)]
+    below += _halos(found, standings, stacks)
     lines = _front_lines(found, x_range[1], y_range[0])
-    return {"data": [*lines, *traces], "layout": layout, "labels": _labels(found, stacks)}
+    return {
+        "data": [*below, *lines, *traces],
+        "layout": layout,
+        "labels": _labels(found, stacks),
+        "of": "variants",
+    }
 
 
 def x_ends(variant: Variant) -> tuple[float, float, float]:
@@ -45,10 +69,10 @@ def x_ends(variant: Variant) -> tuple[float, float, float]:
 
 
 def y_ends(variant: Variant) -> tuple[float, float, float]:
-    """Return mean - std, mean, mean + std of top-1 over seeds, in percent."""
-    if variant.top1 is None:
+    """Return mean - std, mean, mean + std of the score over seeds, in percent."""
+    if variant.score is None:
         return math.nan, math.nan, math.nan
-    mean, std = variant.top1.mean, variant.top1.std or 0.0
+    mean, std = variant.score.mean, variant.score.std or 0.0
     return mean - std, mean, mean + std
 
 
@@ -61,8 +85,60 @@ def _stacks(found: Findings, placed: Sequence[int]) -> dict[int, list[int]]:
     return {i: stack for stack in points.values() for i in stack}
 
 
+def _bands(front: Front, x_range: Sequence[float], y_range: Sequence[float]) -> list[Figure]:
+    """Return the band between the ends of the best score at each latency: two lines, filled."""
+    steps = np.geomspace(max(x_range[0], x_range[1] * 1e-3), x_range[1], BAND_STEPS)
+    low, high = attained(front.points, steps)
+    reached = np.isfinite(high)
+    if not reached.any() or np.array_equal(low[reached], high[reached]):
+        return []
+    x = [float(f"{value:.4g}") for value in steps[reached]]
+    floor = y_range[0]
+    ends = [np.maximum(np.where(np.isfinite(end), end, floor), floor) for end in (low, high)]
+    lines = [[float(f"{value:.5g}") for value in end[reached]] for end in ends]
+    shared: Figure = {"type": "scatter", "mode": "lines", "x": x, "name": "band"}
+    shared |= {"hoverinfo": "skip"}
+    shared |= {"line": {"color": "--band", "width": 0, "shape": "hv"}}
+    return [
+        shared | {"y": lines[0]},
+        shared | {"y": lines[1], "fill": "tonexty", "fillcolor": "--band"},
+    ]
+
+
+def _halos(
+    found: Findings, standings: Mapping[int, Standing], stacks: dict[int, list[int]]
+) -> list[Figure]:
+    """Return a ring around each point of which it is undecided if it is on the front."""
+    members = [i for i, one in standings.items() if one.status == UNDECIDED and i in stacks]
+    if not members:
+        return []
+    variants = [found.variants[i] for i in members]
+    sizes = [_width_px(len(stacks[i]) - 1) + HALO_PX for i in members]
+    halo = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "undecided",
+        "cliponaxis": False,
+        "x": [x_ends(variant)[1] for variant in variants],
+        "y": [y_ends(variant)[1] for variant in variants],
+        "customdata": members,
+        "marker": {
+            "color": "--front",
+            "symbol": "circle-open",
+            "size": sizes,
+            "line": {"color": "--front", "width": 1.5},
+        },
+        "hoverinfo": "skip",
+    }
+    return [halo]
+
+
 def _points(
-    found: Findings, stacks: dict[int, list[int]], style: Style, members: Sequence[int]
+    found: Findings,
+    standings: Mapping[int, Standing],
+    stacks: dict[int, list[int]],
+    style: Style,
+    members: Sequence[int],
 ) -> Figure:
     variants = [found.variants[i] for i in members]
     color, symbol = COLORS[style.color], SYMBOLS[style.shape]
@@ -78,13 +154,18 @@ def _points(
         "marker": {
             "color": color,
             "opacity": 1,
-            "size": [MARKER_PX + RING_PX * ring for ring in rings],
+            "size": [_width_px(ring) for ring in rings],
             "symbol": [f"{symbol}-open" if ring else symbol for ring in rings],
             "line": {"width": [2 if ring else 0 for ring in rings], "color": color},
         },
-        "text": [_hover(found, stacks[i]) for i in members],
+        "customdata": list(members),
+        "text": [_hover(found, standings, stacks[i]) for i in members],
         "hoverinfo": "text",
     }
+
+
+def _width_px(ring: int) -> int:
+    return MARKER_PX + RING_PX * min(ring, RINGS_AT_MOST)
 
 
 def _error(variants: Sequence[Variant], ends: Ends, color: str) -> Figure:
@@ -118,8 +199,8 @@ def _latency_range(variants: Sequence[Variant]) -> list[float]:
     return [max(low, 0.0), high]
 
 
-def _top1_range(variants: Sequence[Variant]) -> list[float]:
-    """Return the range of top-1: above 100 % there is just room for a marker, and no tick."""
+def _score_range(variants: Sequence[Variant]) -> list[float]:
+    """Return the range of scores: above 100 % there is just room for a marker, and no tick."""
     if not variants:
         return [0.0, 100.0]
     low, high = _range(variants, y_ends, at_least=0.003)
@@ -131,7 +212,7 @@ def _front_lines(found: Findings, right: float, bottom: float) -> list[Figure]:
 
     They rise from `bottom` at the fastest variant and run on to `right` at the most accurate.
     """
-    kins: dict[tuple[str, str, str], list[Variant]] = {}
+    kins: dict[tuple[str, ...], list[Variant]] = {}
     for variant in (found.variants[i] for i in found.front):
         if variant.latency:
             kins.setdefault(variant.latency.kin, []).append(variant)
@@ -161,7 +242,8 @@ def _labels(found: Findings, stacks: dict[int, list[int]]) -> list[Figure]:
             "x": x_ends(found.variants[stack[0]]),
             "y": y_ends(found.variants[stack[0]]),
             "front": keep and any(i in found.front for i in stack),
-            "px": MARKER_PX + RING_PX * (len(stack) - 1),
+            "px": _width_px(len(stack) - 1),
+            "variants": stack,
             "text": literal(_stack_name([found.variants[i].label for i in stack])),
         }
         for stack in {stacks[i][0]: stacks[i] for i in wanted}.values()
@@ -173,15 +255,21 @@ def _stack_name(names: Sequence[str]) -> str:
     return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
 
 
-def _hover(found: Findings, stack: Sequence[int]) -> str:
+def _hover(found: Findings, standings: Mapping[int, Standing], stack: Sequence[int]) -> str:
     """Return all that is known of a point: a card for each of the first variants drawn there."""
-    cards = [_card(found, i) for i in stack[:CARDS_AT_MOST]]
+    cards = [_card(found, standings.get(i), i) for i in stack[:CARDS_AT_MOST]]
     more = len(stack) - CARDS_AT_MOST
     return "<br><br>".join([*cards, f"and {more} more at this point"] if more > 0 else cards)
 
 
-def _card(found: Findings, i: int) -> str:
-    facts = [f"{literal(name)} <b>{literal(value)}</b>" for name, value in _facts(found, i)]
+def standing_text(standing: Standing | None) -> str:
+    """Return "front, chance 0.97", or "-" where the variant has no place."""
+    return "-" if standing is None else f"{standing.status}, chance {standing.chance:.2f}"
+
+
+def _card(found: Findings, standing: Standing | None, i: int) -> str:
+    known = [*_facts(found, i), *([("front", standing_text(standing))] if standing else [])]
+    facts = [f"{literal(name)} <b>{literal(value)}</b>" for name, value in known]
     return "<br>".join([f"<b>{literal(found.variants[i].label)}</b>", *facts])
 
 
@@ -190,15 +278,22 @@ def _facts(found: Findings, i: int) -> list[tuple[str, str]]:
     seeds = ", ".join(map(str, v.seeds)) or "-"
     twins = [found.variants[j].label for t in found.twins if i in t for j in t if j != i]
     return [
-        ("top-1 %", score_text(v.top1) + (", on the front" if i in found.front else "")),
-        ("top-5 %", score_text(v.top5)),
-        ("seeds", seeds if v.top1 and v.top1.n > 1 else f"{seeds} (1 seed: no interval)"),
+        (
+            f"{v.objective.label} %",
+            score_text(v.score) + (", on the front" if i in found.front else ""),
+        ),
+        *((f"{label} %", _beside(v, name)) for name, label in v.objective.shown),
+        ("seeds", seeds if v.score and v.score.n > 1 else f"{seeds} (1 seed: no interval)"),
         *latency_facts(v),
         ("parameters M", number(v.params_m, 2)),
         ("MACs M", number(v.macs_m, 1)),
         ("deployed graph", v.fingerprint[:12] or "-"),
         *([("same graph as", _stack_name(twins))] if twins else []),
     ]
+
+
+def _beside(variant: Variant, name: str) -> str:
+    return score_text(variant.beside.get(name))
 
 
 def _latency_title(variants: Sequence[Variant]) -> str:

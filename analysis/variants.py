@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from analysis.results import ENDED, Results, Row
+from repghost.detection.spec import DETECTORS
+from repghost.objective import Objective, objective_of
 
 NOT_A_NAME = ("", "true", "false", "none", "null")
 
@@ -39,7 +41,8 @@ class Latency:
     """One measurement: ms and ratio to the network `reference`, with 95 % intervals where known.
 
     With a ratio, ms is ratio times the long-run median of the reference on that device, so that
-    numbers of different days are comparable. `flags` say what makes it doubtful.
+    numbers of different days are comparable. `flags` say what makes it doubtful. `detector` is the
+    kind of detector that was timed, "" for a classifier.
     """
 
     ms: float
@@ -52,6 +55,7 @@ class Latency:
     protocol: str
     reference: str
     flags: tuple[str, ...] = ()
+    detector: str = ""
 
     @property
     def pace(self) -> float:
@@ -63,13 +67,14 @@ class Latency:
 
     @property
     def place(self) -> str:
-        """Device and protocol in words."""
-        return f"{self.device} {self.protocol}".strip()
+        """Device and protocol in words, and which detector was timed there."""
+        of = f", {DETECTORS.get(self.detector, self.detector)}" if self.detector else ""
+        return f"{self.device} {self.protocol}".strip() + of
 
     @property
-    def kin(self) -> tuple[str, str, str]:
-        """Device, protocol, reference: only latencies that agree in all of them are compared."""
-        return self.device, self.protocol, self.reference
+    def kin(self) -> tuple[str, ...]:
+        """Device, protocol, reference, task: only latencies that agree in all are compared."""
+        return self.device, self.protocol, self.reference, self.detector
 
     @property
     def ratio_interval(self) -> tuple[float, float] | None:
@@ -83,19 +88,26 @@ class Latency:
 class Variant:
     """All runs of one combination of swept settings, which differ in their seed only.
 
+    `score` is what its task maximises, see `objective`; `beside` are the other scores by name.
     `latency` is the first device's; `further` holds those of the others by name.
     """
 
     label: str
     settings: dict[str, str]
     rows: tuple[Row, ...]
-    top1: Estimate | None
-    top5: Estimate | None
+    detector: str
+    score: Estimate | None
+    beside: dict[str, Estimate]
     latency: Latency | None
     further: dict[str, Latency]
     params_m: float | None
     macs_m: float | None
     fingerprint: str
+
+    @property
+    def objective(self) -> Objective:
+        """What its task maximises: top-1, of a detector box mAP."""
+        return objective_of(self.detector)
 
     @property
     def finished(self) -> tuple[Row, ...]:
@@ -123,7 +135,7 @@ class Variant:
 
 
 def group(results: Results) -> list[Variant]:
-    """Return the study's variants by top-1, best first; those without a score come last."""
+    """Return the study's variants by task and score, the best first and those without one last."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in results.rows:
         groups.setdefault(tuple(row.settings.values()), []).append(row)
@@ -166,14 +178,21 @@ def _variant(results: Results, rows: list[Row]) -> Variant:
         label=describe(settings) or results.study,
         settings=settings,
         rows=tuple(rows),
-        top1=estimate(row.top1 for row in finished),
-        top5=estimate(row.top5 for row in finished),
+        detector=rows[0].detector,
+        score=estimate(row.score for row in finished),
+        beside=_beside(finished),
         latency=_middle(_first_device(row) for row in finished or rows),
         further=_further(results.devices, finished or rows),
         params_m=_first(row.params_m for row in rows),
         macs_m=_first(row.macs_m for row in rows),
         fingerprint=next((row.fingerprint for row in rows if row.fingerprint), ""),
     )
+
+
+def _beside(finished: Sequence[Row]) -> dict[str, Estimate]:
+    names = finished[0].objective.beside if finished else ()
+    found = {name: estimate(row.scored(name) for row in finished) for name in names}
+    return {name: one for name, one in found.items() if one}
 
 
 def _further(devices: Sequence[str], rows: Sequence[Row]) -> dict[str, Latency]:
@@ -195,6 +214,7 @@ def _first_device(row: Row) -> Latency | None:
         *(row.latency_ratio, row.ratio_low, row.ratio_high),
         *(row.device, row.protocol, row.reference),
         flags=row.flags,
+        detector=row.detector,
     )
 
 
@@ -206,6 +226,7 @@ def _on(name: str, row: Row) -> Latency | None:
         *(one.latency_ms, one.latency_low, one.latency_high),
         *(one.latency_ratio, one.ratio_low, one.ratio_high),
         *(one.device, row.protocol, row.reference),
+        detector=row.detector,
     )
 
 
@@ -213,11 +234,12 @@ def _first(values: Iterable[float | None]) -> float | None:
     return next((value for value in values if value is not None), None)
 
 
-def _rank(variant: Variant) -> tuple[bool, float, float, str]:
-    top1, latency = variant.top1, variant.latency
+def _rank(variant: Variant) -> tuple[bool, str, float, float, str]:
+    score, latency = variant.score, variant.latency
     return (
-        top1 is None,
-        -top1.mean if top1 else 0.0,
+        score is None,
+        variant.detector,
+        -score.mean if score else 0.0,
         latency.pace if latency else math.inf,
         variant.label,
     )

@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import csv
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -38,7 +39,7 @@ DISK_MB = 700
 PAUSE_S = (1.0, 8.0)  # between two faults
 LOOK_S = 0.2  # between two looks at the processes
 LIMIT_S = 5400.0
-BEGINS = re.compile(r"run (\w+): train begins on \S+, process (\d+), time ([\d.]+)")
+NOTE = re.compile(r"run (\w+): train (begins|ends) on \S+, process (\d+), time ([\d.]+)")
 Ending = tuple[str, str, list[int], str]  # state, top-1, epochs, digest of the network
 
 
@@ -86,23 +87,26 @@ class Watcher:
                 self.lost.add(key)
 
     def side_by_side(self) -> list[str]:
-        """Return the variants on which a job began while another process still worked on them.
+        """Return in words where a job began on a variant that another process still worked on.
 
-        Jobs say in their log when they have taken a variant, and in which process; how long that
-        process lived was seen from outside.
+        Jobs say in their log when they have taken a variant and when they let it go, and in which
+        process. One that was killed says nothing: how long it lived was seen from outside.
         """
         began: dict[str, list[tuple[float, int]]] = {}
+        ended: dict[tuple[str, int], float] = {}
         for log in self.folder.glob("outputs/s/jobs/*/*.out"):
-            for line in log.read_text(errors="replace").splitlines():
-                if found := BEGINS.match(line):
-                    key, pid, at = found.groups()
+            for key, what, pid, at in NOTE.findall(log.read_text(errors="replace")):
+                if what == "ends":
+                    ended[key, int(pid)] = float(at)
+                else:
                     began.setdefault(key, []).append((float(at), int(pid)))
-        return [key for key, notes in began.items() if self._overlap(sorted(notes))]
-
-    def _overlap(self, notes: list[tuple[float, int]]) -> bool:
-        ends = [self.alive.get(pid, start) for start, pid in notes]
-        pairs = zip(ends, notes, notes[1:], strict=False)
-        return any(end > later + LOOK_S and pid != other for end, (_, pid), (later, other) in pairs)
+        return [
+            f"{key}: process {pid} until {end:.2f}, process {other} from {later:.2f}"
+            for key, notes in began.items()
+            for (start, pid), (later, other) in itertools.pairwise(sorted(notes))
+            if pid != other
+            and (end := ended.get((key, pid), self.alive.get(pid, start) - LOOK_S)) > later
+        ]
 
 
 @dataclass
@@ -214,12 +218,13 @@ def main() -> None:
             "results lost": len(watcher.lost),
             "results rewritten": len(watcher.rewritten),
             "told not exactly once": told_twice(folder),
-            "trained side by side": len(watcher.side_by_side()),
+            "trained side by side": len(overlaps := watcher.side_by_side()),
             "same table": endings(folder) == expected,
             "drivers": storm.drivers,
             "seconds": round(storm_s),
             "undisturbed seconds": round(calm_s),
         }
+    print(*overlaps, sep="\n")
     _report(adversary.counts, figures)
     good = figures["same table"] and not any(list(figures.values())[3:7])
     print(json.dumps(figures | adversary.counts | {"seed": chosen.seed, "commit": commit()}))

@@ -91,8 +91,8 @@ def repeat(order: Order) -> dict[str, Any]:
         load = partial(partial, device.load)
         model, reference = load(Path(order.model)), load(Path(order.reference))
         if order.together > 1:
-            return {"together": asdict(_together(order, model, reference))}
-        found = {"paired": _paired(order, model, reference)}
+            return {"together": asdict(_together(order, model, reference, device))}
+        found = {"paired": _paired(order, model, reference, device)}
         if order.others:
             calls = max(1, round(found["paired"].runs / (2 * (WARM_UP + LOOP))))
             rest: dict[str, Callable[[], Found]] = {
@@ -119,22 +119,33 @@ def other_core(device: LocalDevice) -> int:
     return min(others)
 
 
-def _paired(order: Order, model: Loader, reference: Loader) -> Found:
+def _renewing(device: LocalDevice) -> Callable[[], list[str]]:
+    """Return what is done before a block; without the wait for quiet, which others do not have."""
+
+    def renew() -> list[str]:
+        device.renew()
+        return []
+
+    return renew
+
+
+def _paired(order: Order, model: Loader, reference: Loader, device: LocalDevice) -> Found:
     budget = Budget(order.precision, order.max_rounds)
     counters = Counter(model), Counter(reference)
     start = time.perf_counter()
-    found = paired(*counters, budget, seed=order.seed)
+    found = paired(*counters, budget, seed=order.seed, before_block=_renewing(device))
     seconds = time.perf_counter() - start
     assert found.ratio is not None
     runs = sum(counter.runs for counter in counters)
     return Found(found.ratio.value, seconds, runs, *found.ratio[1:], found.settled, found.flags)
 
 
-def _together(order: Order, model: Loader, reference: Loader) -> Found:
+def _together(order: Order, model: Loader, reference: Loader, device: LocalDevice) -> Found:
     budget = Budget(order.precision, order.max_rounds)
     counters = [Counter(model) for _ in range(order.together)], Counter(reference)
     start = time.perf_counter()
-    found = [one for _, one in paired_session(*counters, budget, seed=order.seed)]
+    session = paired_session(*counters, budget, seed=order.seed, before_block=_renewing(device))
+    found = [one for _, one in session]
     seconds = time.perf_counter() - start
     ratios = [one.ratio for one in found if not isinstance(one, ValueError) and one.ratio]
     runs = sum(counter.runs for counter in (*counters[0], counters[1]))

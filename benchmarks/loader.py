@@ -34,6 +34,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.pictures import write_pictures
 from repghost.latency.statistics import Interval, median_interval
 from repghost.provenance import commit
 
@@ -44,8 +45,7 @@ GOALS = {"files": 2.0, "jpeg": 4.0, "raw": 10.0}
 TIMM, SOURCES = "timm", ("timm", *GOALS)
 SCOPES = ("to uint8", "finished")
 WORKERS = (0, 1)
-SIZE, BATCH = (500, 375), 64
-QUALITY = 84  # files of some 50 KB
+BATCH = 64
 PAPER = {"hflip": 0.5, "scale_min": 0.08, "random_erasing": 0.2}
 PROCESSOR_CLOCK = 2  # of another process, in the bits of a clock's number; see clock_gettime(3)
 Row = tuple[str, str, int]  # source, scope, workers
@@ -105,12 +105,7 @@ def _made(folder: Path, images: int) -> dict[str, Path]:
     """Write an image folder of pieces of photographs and pack it; return the roots by name."""
     from repghost.training.pack import main as pack
 
-    files = folder / "files"
-    for number, image in enumerate(_pieces(images)):
-        for split in ("train", "val")[: 2 if number < BATCH else 1]:
-            home = files / split / f"class{number % 10}"
-            home.mkdir(parents=True, exist_ok=True)
-            image.save(home / f"{number}.jpg", quality=QUALITY)
+    files = write_pictures(folder / "files", images)
     roots = {TIMM: files, "files": files}
     for encoding in ("jpeg", "raw"):
         roots[encoding] = folder / encoding
@@ -119,19 +114,6 @@ def _made(folder: Path, images: int) -> dict[str, Path]:
             code = pack([*words, f"out={roots[encoding]}"])
         assert code == 0, said.getvalue()
     return roots
-
-
-def _pieces(count: int) -> Iterable[Any]:
-    """Yield different pieces, two thirds of the sides, of scikit-learn's two photographs."""
-    from PIL import Image
-    from sklearn.datasets import load_sample_images
-
-    rng = np.random.default_rng(0)
-    whole = [Image.fromarray(pixels) for pixels in load_sample_images().images]
-    for number in range(count):
-        left, top = int(rng.integers(0, 140)), int(rng.integers(0, 52))
-        box = (left, top, left + SIZE[0], top + SIZE[1])
-        yield whole[number % 2].resize(SIZE, Image.Resampling.BICUBIC, box)
 
 
 def _rates(roots: dict[str, Path], scale: Scale) -> dict[Row, list[float]]:

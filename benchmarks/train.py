@@ -25,9 +25,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from repghost.cores import share_cores
 from repghost.latency.statistics import Interval, median_interval
 from repghost.provenance import commit
-from repghost.trial import share_cores
 
 TIMMS = ("timm", "timm --channels-last")
 MINUTE_MS = 60_000.0

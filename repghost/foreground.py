@@ -2,9 +2,12 @@
 
 import time
 from functools import partial
+from typing import Any
 
 from rich.console import Console
 
+from repghost.cores import share_cores, threads_for
+from repghost.failures import reason_of
 from repghost.latency.record import Measurement
 from repghost.latency.store import Store
 from repghost.run import Run
@@ -12,7 +15,7 @@ from repghost.settings import Settings
 from repghost.steps import End, next_step
 from repghost.sweep.console.workers import WorkerWatch
 from repghost.timing import Timings
-from repghost.trial import Say, reason_of, run_stage, share_cores, threads_for
+from repghost.trial import Say, run_stage
 
 POLL_S = 2.0  # between two looks for a latency that a worker is to bring
 
@@ -70,6 +73,14 @@ def _to_the_end(settings: Settings, run: Run, timings: Timings, say: Say, proces
     return step
 
 
+def _scores(settings: Settings, result: dict[str, Any]) -> str:
+    """Return the scores that a user looks at first."""
+    if not settings.task.detects:
+        return f"top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %"
+    masks = f"  mask mAP {result['mask_map']:.2f} %" if "mask_map" in result else ""
+    return f"box mAP {result['map']:.2f} %  AP50 {result['ap50']:.2f} %{masks}"
+
+
 def _say_latency(latency: Measurement | None, say: Say) -> None:
     if latency:
         say(
@@ -89,6 +100,6 @@ def _say_end(end: End, settings: Settings, run: Run, say: Say) -> None:
     else:
         result = run.result()
         assert result is not None
-        scores = f"top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %"
+        scores = _scores(settings, result)
         say(f"{scores}  after {result['epochs']} epochs, {result['seconds']:.1f} s of training")
         say(f"result: {run.folder / 'result.json'}")

@@ -14,6 +14,10 @@ class Interrupted(Exception):
     """The job was told to end; what it had done is in the checkpoint."""
 
 
+class Between(Interrupted):
+    """It came while the next batch was waited for: there is a state to save."""
+
+
 class Stop:
     """Whether this process was told to end, and by which signal.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from repghost.models.paper import ENTRIES
 from repghost.models.registry import build
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from repghost.deploy.certificate import Certificate
     from repghost.models.cost import Cost
 
-CERTIFIED_INPUTS = 16  # random ones
+CERTIFIED_INPUTS, OF_DETECTORS = 16, 2  # random ones
+Part = Literal["whole", "backbone"]
 TRACED = ".pt"  # of a network as TorchScript, which a GPU runs
 
 
@@ -31,10 +32,13 @@ class Prepared:
     not_folded: list[str]
 
 
-def prepare(settings: Settings, mnn: Path, *, traced_too: bool = False) -> Prepared:
+def prepare(
+    settings: Settings, mnn: Path, *, traced_too: bool = False, part: Part = "whole"
+) -> Prepared:
     """Build, fuse, export to `mnn` (and ONNX beside it) and certify at the timed shape.
 
-    `traced_too` writes it for a GPU as well, beside them.
+    `traced_too` writes it for a GPU as well, beside them. Of a detector it is what has no
+    post-processing, or the backbone's features alone, as `part` says.
 
     The weights are those of the seed, the BatchNorm statistics spread as after a training. The
     certificate may be negative: `certificate.require()` raises then.
@@ -53,13 +57,15 @@ def prepare(settings: Settings, mnn: Path, *, traced_too: bool = False) -> Prepa
 
     shape = settings.timed_shape
     image, onnx = shape[1:], mnn.with_suffix(".onnx")
-    model = spread_statistics(build_network(settings).eval(), settings.seed, image)
+    network = deployed_part(settings, build_network(settings), part)
+    model = spread_statistics(network.eval(), settings.seed, image)
     fused = fuse(model, image)
     export(fused, shape, onnx, mnn)
     if traced_too:
         write_traced(fused, shape, mnn.with_suffix(TRACED))
     generator = torch.Generator().manual_seed(settings.seed)
-    inputs = torch.randn(CERTIFIED_INPUTS, *image, generator=generator)
+    count_of = OF_DETECTORS if settings.task.detects else CERTIFIED_INPUTS
+    inputs = torch.randn(count_of, *image, generator=generator)
     return Prepared(
         fingerprint(onnx),
         certify(model, fused, mnn, inputs),
@@ -70,7 +76,9 @@ def prepare(settings: Settings, mnn: Path, *, traced_too: bool = False) -> Prepa
 
 
 def build_network(settings: Settings) -> nn.Module:
-    """Build the network with the weights that its seed gives, or those of its checkpoint.
+    """Build what is trained, with the weights that its seed gives, or those of its checkpoint.
+
+    That is the classifier, or the detector on it.
 
     Raises:
         ValueError: the checkpoint cannot be read, or does not fit; the keys are named.
@@ -78,12 +86,36 @@ def build_network(settings: Settings) -> nn.Module:
     import torch
 
     torch.manual_seed(settings.seed)
-    network = build(settings.model, dropout=settings.recipe.dropout)
-    if settings.model.weights is not None:
-        from repghost.models.weights import load_weights, read_checkpoint
+    weights, model = None, settings.model
+    if model.weights is not None:
+        from repghost.models.weights import classes_in, load_weights, read_checkpoint
 
-        load_weights(network, read_checkpoint(Path(settings.model.weights)))
-    return network
+        weights = read_checkpoint(Path(model.weights))
+        if settings.task.detects:  # a detector has no use for the classifier, whatever its classes
+            model = replace(model, num_classes=classes_in(weights, model.num_classes))
+    network = build(model, dropout=settings.recipe.dropout)
+    if weights is not None:
+        load_weights(network, weights)
+    if not settings.task.detects:
+        return network
+    from repghost.detection.networks import build_detector
+
+    classes = settings.model.num_classes
+    detector: nn.Module = build_detector(settings.task, network, settings.data, classes)
+    return detector
+
+
+def deployed_part(settings: Settings, network: nn.Module, part: Part = "whole") -> nn.Module:
+    """Return what of a trained network a device runs; its layers are used, not copied."""
+    if not settings.task.detects:
+        return network
+    from repghost.detection.networks import DensePart
+
+    whole = DensePart(network)
+    if part == "whole":
+        return whole
+    features: nn.Module = whole.backbone.features
+    return features
 
 
 def reference_network(settings: Settings, suffix: str = MNN_FILE) -> Path:

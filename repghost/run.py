@@ -52,6 +52,12 @@ class Run:
         found: dict[str, Any] | None = self.certificate()["deployed"].get(_shape_name(shape))
         return found
 
+    def graphs(self, shape: Shape) -> list[str]:
+        """Return the fingerprints of what is timed: the deployed network, a detector's backbone."""
+        deployed = self.deployed(shape) or {}
+        found = (deployed, deployed.get("backbone"))
+        return [graph["fingerprint"] for graph in found if graph]
+
     def result(self) -> dict[str, Any] | None:
         """Return the scores of a finished run, None before."""
         return read_json(self._result)

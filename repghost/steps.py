@@ -13,7 +13,10 @@ Step = Stage | Literal["await"]
 
 
 class End(NamedTuple):
-    """How a variant ended: a state, why, and its scores as far as there are any."""
+    """How a variant ended: a state, why, and its scores as far as there are any.
+
+    `top1` is the first objective, of a detector its box mAP.
+    """
 
     state: str
     reason: str = ""
@@ -26,11 +29,14 @@ def next_step(settings: Settings, run: Run, timings: Timings) -> Step | End:
     deployed = run.deployed(settings.timed_shape)
     if deployed is None or _lacks_profile(settings, deployed["fingerprint"], timings):
         return "prepare"
-    marks = timings.marks(settings, deployed["fingerprint"])
-    if any(mark is None for mark in marks.values()):
+    graphs = run.graphs(settings.timed_shape)
+    of_each = [timings.marks(settings, fingerprint) for fingerprint in graphs]
+    every = [item for marks in of_each for item in marks.items()]
+    if any(mark is None for _, mark in every):
         return "prepare"
-    if any(waits_here(name, mark) for name, mark in marks.items()):
+    if any(waits_here(name, mark) for name, mark in every):
         return "measure"
+    marks = of_each[0]
     name = settings.latency.devices[0]
     return _after_timing(settings, run, name, marks[name])
 
@@ -49,7 +55,7 @@ def _after_timing(settings: Settings, run: Run, name: str, mark: Mark) -> Step |
         return End(state, excess, latency=mark)
     if result is None:
         return "train"
-    return End("finished", top1=result["top1"], latency=mark)
+    return End("finished", top1=result[settings.objective.name], latency=mark)
 
 
 def _lacks_profile(settings: Settings, fingerprint: str, timings: Timings) -> bool:

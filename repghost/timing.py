@@ -115,6 +115,11 @@ class Timings:
         device = name or settings.latency.devices[0]
         return self.find(self.identity(settings, deployed["fingerprint"], device))
 
+    def of_graph(self, settings: Settings, fingerprint: str) -> Measurement | None:
+        """Return the latency of a graph on the first device, timed as `settings` say."""
+        name = settings.latency.devices[0]
+        return self.find(self.identity(settings, fingerprint, name))
+
     def marks(self, settings: Settings, fingerprint: str) -> Mapping[str, Mark]:
         """Return how far the latency is on each device that the variant is timed on."""
         names = self.devices(settings)
@@ -128,10 +133,11 @@ class Timings:
             marks[name] = waiting.get(wanted[name]) or self.find(wanted[name])
         return marks
 
-    def request(self, settings: Settings, fingerprint: str, mnn: Path) -> None:
+    def request(self, settings: Settings, fingerprint: str, mnn: Path, label: str) -> None:
         """Ask for the latency on every device that does not know it, and has not been asked.
 
-        `mnn` is the exported network; beside it lies the one for a GPU if that is a device.
+        `mnn` is the exported network, called `label`; beside it lies the one for a GPU if that is a
+        device.
         """
         marks = self.marks(settings, fingerprint)
         missing = [name for name, mark in marks.items() if mark is None]
@@ -139,7 +145,6 @@ class Timings:
             return
         latency = settings.latency
         budget = Budget(latency.precision, latency.max_rounds, latency.max_seconds)
-        label = settings.model.describe()
         for name in missing:
             suffix, paired = TRACED if name == CUDA else MNN_FILE, settings.reference
             model = mnn.with_suffix(suffix).read_bytes()

@@ -1,73 +1,111 @@
 """Weights & Biases: every run logged, offline where no account is set up, never in the way."""
 
 import contextlib
-import netrc
-import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import json
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from repghost.interrupt import Interrupted
+from repghost.tracking_run import Label, close_run, copy_in, log_artifact, log_table, open_run
+
 KINDS = ("wandb", "none")
+TAG_LETTERS = 64  # W&B's own limit
+GRACE_S = 5.0  # for a run that was told to end: who told it does not wait for long
+TOLD = "told"  # the file that says up to which epoch W&B has been told
+SYNC = "python -m analysis wandb STUDY --sync"
+SECRET = re.compile(r"//[^/\s@]+@")  # of a URL, in what an error says
+
+Work = Callable[[Any], object]
 
 
 @dataclass(frozen=True)
 class TrackingSpec:
-    """`kind=none` switches tracking off; `project` and `entity` are W&B's."""
+    """`kind=none` switches tracking off; `project` and `entity` are W&B's.
+
+    Each run gets the `tags`, and with `artifact` its fused trained network as an artifact. Opening
+    a run, and sending the rest of it at its end, may each take `patience_s`.
+    """
 
     kind: str = "wandb"
     project: str = "repghost"
     entity: str | None = None
+    tags: list[str] = field(default_factory=list)
+    artifact: bool = False
+    patience_s: float = 20.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"tracking.kind={self.kind}: allowed are {', '.join(KINDS)}")
+        wrong = [tag for tag in self.tags if not 0 < len(tag) <= TAG_LETTERS]
+        if wrong:
+            raise ValueError(f"tracking.tags: {wrong[0]!r} must have 1 to {TAG_LETTERS} letters")
+        if not self.patience_s > 0:
+            raise ValueError(f"tracking.patience_s={self.patience_s}: must be greater than 0")
 
 
 class Tracker:
     """One W&B run, closed at the end of its `with`.
 
-    An error of W&B is said once, through `say`, and ends the tracking only.
+    All that concerns W&B happens in a thread of its own: what is told here is put into its queue,
+    which takes microseconds. An error of W&B is said once, through `say`, and ends the tracking
+    only; where W&B is silent, it costs at most `patience_s` twice, when the run is closed.
     """
 
     def __init__(self, spec: TrackingSpec, folder: Path, say: Callable[[str], None]) -> None:
         self._spec, self._folder, self._say = spec, folder, say
-        self._run: Any = None
+        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._exit_code, self._told, self._abandoned = 0, -1, False
 
-    def start(self, key: str, group: str, name: str, config: Mapping[str, Any]) -> None:
-        """Open the run `key`; a run that is continued has the same id."""
+    def start(self, label: Label) -> None:
+        """Open the run; one that is continued has the same id."""
         if self._spec.kind == "none":
             return
-        with self._harmless():
-            os.environ.update(_environment(self._folder))
-            import wandb
+        self._told = _told(self._folder / TOLD)
+        self._thread = threading.Thread(
+            target=self._live, args=[label], name=f"wandb-{label.id}", daemon=True
+        )
+        self._thread.start()
 
-            self._run = wandb.init(
-                id=key,
-                name=name,
-                group=group,
-                job_type="variant",
-                project=self._spec.project,
-                entity=self._spec.entity,
-                config=dict(config),
-                dir=str(self._folder),
-                mode=_mode(),  # type: ignore[arg-type]
-                resume="allow",
-                settings=wandb.Settings(silent=True, console="off"),
-            )
+    def follow(self, history: Iterable[dict[str, Any]]) -> None:
+        """Log the epochs of `history` that have not been logged, each at its epoch."""
+        for record in history:
+            if record["epoch"] > self._told:
+                self._told = record["epoch"]
+                self._tell(partial(_log_epoch, self._folder / TOLD, record))
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Log one epoch's record at its epoch."""
-        with self._harmless():
-            if self._run:
-                self._run.log(dict(record), step=record["epoch"])
+    def summarise(self, scores: dict[str, Any]) -> None:
+        """Write final scores."""
+        self._tell(lambda run: run.summary.update(dict(scores)))
 
-    def summarise(self, scores: Mapping[str, Any]) -> None:
-        """Write the final scores."""
-        with self._harmless():
-            if self._run:
-                self._run.summary.update(dict(scores))
+    def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Log a table."""
+        self._tell(partial(log_table, name, list(columns), [list(row) for row in rows]))
+
+    def figure(self, name: str, figure: dict[str, Any]) -> None:
+        """Log a figure of plotly, given as its data and layout."""
+        from repghost.tracking_run import log_figure
+
+        self._tell(partial(log_figure, name, figure))
+
+    def keep(self, files: Iterable[Path]) -> None:
+        """Keep copies of those files that are there with the run."""
+        self._tell(partial(copy_in, list(files)))
+
+    def artifact(self, name: str, files: Iterable[Path]) -> None:
+        """Log files as an artifact of type "model"."""
+        self._tell(partial(log_artifact, name, list(files)))
+
+    def _tell(self, work: Work) -> None:
+        if self._thread:
+            self._work.put(work)
 
     def __enter__(self) -> Self:
         return self
@@ -79,42 +117,53 @@ class Tracker:
         trace: TracebackType | None,
     ) -> None:
         """Close the run, as failed where something was raised."""
+        if self._thread is None:
+            return
+        preempted = isinstance(error, Interrupted)
         if error:
-            self.summarise({"error": f"{type(error).__name__}: {error}"})
-        with self._harmless():
-            if self._run:
-                self._run.finish(exit_code=1 if error else 0)
-                self._run = None
+            state = "preempted" if preempted else "failed"
+            self.summarise({"state": state, "error": f"{type(error).__name__}: {error}"})
+        self._exit_code = 1 if error else 0
+        self._work.put(None)
+        patience = GRACE_S if preempted else 2 * self._spec.patience_s + GRACE_S
+        self._thread.join(patience)
+        if self._thread.is_alive():
+            self._abandoned = True
+            self._say(
+                f"W&B did not answer within {patience:g} s: what is left of this run is not sent"
+            )
 
-    @contextlib.contextmanager
-    def _harmless(self) -> Iterator[None]:
+    def _live(self, label: Label) -> None:
+        """In the thread: open the run, do what is asked, close it; the first error is the last."""
+        run = None
         try:
-            yield
+            run, notice = open_run(self._spec, label, self._folder)
+            if notice:
+                self._say(f"{SECRET.sub('//', notice)}; `{SYNC}` sends it")
+            while (work := self._work.get()) is not None:
+                work(run)
+            close_run(run, self._exit_code)
+        except TimeoutError:
+            self._complain(f"W&B took too long; `{SYNC}` sends the rest of this run")
         except Exception as error:
-            self._run = None
-            self._say(f"W&B is off for this run: {type(error).__name__}: {error}")
+            self._complain(f"W&B is off for this run: {type(error).__name__}: {error}")
+            if run:
+                with contextlib.suppress(Exception):
+                    close_run(run, 1)
+
+    def _complain(self, words: str) -> None:
+        if not self._abandoned:
+            self._say(SECRET.sub("//", words))
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """Keep W&B's files below the run's folder, and its data on disk within a second."""
-    places = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR")
-    folder.mkdir(parents=True, exist_ok=True)
-    return {place: str(folder.resolve()) for place in places} | {
-        "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "1",
-        "WANDB_ERROR_REPORTING": "false",
-    }
-
-
-def _mode() -> str:
-    """Return the mode that the user set, or online where an account is set up, or offline."""
-    if mode := os.environ.get("WANDB_MODE"):
-        return mode
-    return "online" if os.environ.get("WANDB_API_KEY") or _in_netrc() else "offline"
-
-
-def _in_netrc() -> bool:
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1]
+def _told(path: Path) -> int:
     try:
-        return netrc.netrc().authenticators(host.split("/")[0]) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+        return int(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return -1
+
+
+def _log_epoch(told: Path, record: dict[str, Any], run: Any) -> None:
+    """Log at once: W&B keeps a step to itself until the next one unless it is committed."""
+    run.log(record, step=record["epoch"], commit=True)
+    told.write_text(str(record["epoch"]))

@@ -1,28 +1,42 @@
 """One variant's training as each of its processes carries it out."""
 
+import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repghost.interrupt import Stop
-from repghost.preparation import build_network
+from repghost.preparation import OF_DETECTORS, build_network
 from repghost.settings import Settings
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch import device as Device
 
+    from repghost.training.batches import Source
+    from repghost.training.cohort import Member
     from repghost.training.engine import Training
+    from repghost.training.goal import Goal
     from repghost.training.ranks import Ranks
+    from repghost.training.rows import Rows
 
 
-def open_training(settings: Settings, threads: int, ranks: "Ranks", device: "Device") -> "Training":
+def open_training(
+    settings: Settings,
+    threads: int,
+    ranks: "Ranks",
+    device: "Device",
+    member: "Member | None" = None,
+) -> "Training":
     """Return the variant's training at its beginning, with this process's part of the images.
+
+    A `member` of a cohort gets what the cohort loads.
 
     Raises:
         ValueError: the data are not there, or the recipe asks for what there is not.
     """
     import torch
 
-    from repghost.training.data import open_source
     from repghost.training.engine import Training
 
     torch.set_num_threads(threads)
@@ -31,8 +45,47 @@ def open_training(settings: Settings, threads: int, ranks: "Ranks", device: "Dev
         raise ValueError(
             f"recipe.batch_size={recipe.batch_size}: fewer images than the {ranks.world} processes"
         )
-    source = open_source(settings.data, recipe, settings.seed, ranks.rows)
-    return Training(build_network(settings), source, recipe, settings.seed, device, ranks)
+    open = partial(_open_source, settings, ranks.rows)
+    source = member.source(open, device) if member else open()
+    clock, goal = member.clock if member else time.monotonic, _goal(settings)
+    network, seed = build_network(settings), settings.seed
+    return Training(network, source, recipe, seed, device, ranks, clock, goal)
+
+
+def _open_source(settings: Settings, rows: "Rows") -> "Source[Any]":
+    if settings.task.detects:
+        from repghost.detection.source import CocoSource
+
+        masks = settings.task.masks
+        return CocoSource(settings.data, settings.recipe, settings.seed, masks, rows)
+    from repghost.training.data import open_source
+
+    return open_source(settings.data, settings.recipe, settings.seed, rows)
+
+
+def _goal(settings: Settings) -> "Goal":
+    if settings.task.detects:
+        from repghost.detection.goal import DetectorGoal
+        from repghost.detection.source import opened
+
+        return DetectorGoal(settings.task, opened(settings.data, "val"))
+    from repghost.training.goal import Classification
+
+    return Classification(settings.recipe.label_smoothing)
+
+
+def certified_images(settings: Settings, training: "Training", most: int) -> "Tensor":
+    """Return up to `most` validation images `(N, C, H, W)` as the deployed network takes them."""
+    import torch
+
+    val, cpu = training.source.val(), torch.device("cpu")
+    images = next(batch.on(cpu) for batch in val if len(batch.images))
+    if not settings.task.detects:
+        found: Tensor = images[:most]
+        return found
+    from repghost.detection.networks import padded
+
+    return padded(training.scored.cpu(), images[:OF_DETECTORS], settings.data.image_shape)
 
 
 def train_beside(
@@ -46,6 +99,6 @@ def train_beside(
     stop: Stop,
 ) -> None:
     """Take part in a training whose first process does the rest, see `trial.run_stage`."""
-    from repghost.training.engine import train
+    from repghost.training.loop import train
 
     train(open_training(settings, threads, ranks, device), folder, key, lambda record: None, stop)

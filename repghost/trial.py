@@ -7,10 +7,8 @@ network. Everything heavy is imported when a stage runs, so that planning import
 """
 
 import contextlib
-import errno
 import os
 import re
-import shutil
 import socket
 import time
 import traceback
@@ -21,37 +19,36 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
+from repghost.cores import cores_of_job
+from repghost.failures import is_of_the_machine, reason_of
 from repghost.interrupt import Interrupted, Stop
 from repghost.latency.bench import patiently
-from repghost.latency.devices.contract import DeviceError
 from repghost.latency.devices.opening import open_device
 from repghost.latency.devices.spec import CUDA, HERE
 from repghost.latency.here import serve_until_done
 from repghost.latency.profile import Subject, profile, write_profiles
-from repghost.latency.queue.database import StoreError
 from repghost.latency.store import Store
 from repghost.lock import Held
-from repghost.preparation import prepare, reference_network
+from repghost.preparation import deployed_part, prepare, reference_network
 from repghost.provenance import commit, versions
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.timing import Timings, device_here
+from repghost.tracked import tell_end, tracker_of
 from repghost.tracking import Tracker
-from repghost.training.lost import RankFailed, RankLost
 from repghost.training.team import Team, started_here
-from repghost.training_run import open_training, train_beside
+from repghost.training_run import certified_images, open_training, train_beside
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from repghost.training.engine import Trained
+    from repghost.training.cohort import Member
+    from repghost.training.loop import Trained
 
 Stage = Literal["prepare", "measure", "train"]
 Say = Callable[[str], None]
 PROFILED = "local"  # the device whose operators can be timed
 CERTIFIED_IMAGES = 64  # validation images, after training
-ALMOST_NOTHING = 1 << 20  # bytes; with less free space a failed write is no surprise
-MACHINES_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 
 
 def run_stage(
@@ -63,19 +60,24 @@ def run_stage(
     stop: Stop | None = None,
     processes: int = 1,
     team: Team | None = None,
+    member: "Member | None" = None,
 ) -> None:
     """Run one stage of a variant on `threads` threads; what fails for good leaves `error.txt`.
 
     With None it takes as many as its cluster's job was given. A training runs in as many
-    `processes`, each of so many threads, or in those of its job's `team`. A job that was told to
-    end, met a full disk, or lost a process leaves no error: it is to be run again.
+    `processes`, each of so many threads, or in those of its job's `team`, or as a `member` of a
+    cohort. A job that was told to end, met a full disk, or lost a process leaves no error: it is to
+    be run again.
+
+    Raises:
+        Held: of a member: somebody else is at work on the run.
     """
     run = Run(settings.outputs, settings.variant.key)
     threads = threads or cores_of_job()
-    _hold(run, say)
-    if stop:  # this is a job: its log should tell where and when
-        host, now = socket.gethostname(), time.time()
-        say(f"run {run.key}: {stage} begins on {host}, process {os.getpid()}, time {now:.2f}")
+    say = member.say if member else say
+    _hold(run, say, wait=member is None)
+    note = partial(_note, say if stop else lambda line: None, run.key, stage)
+    note("begins")
     try:
         run.forgive()
         run.tidy()
@@ -86,64 +88,33 @@ def run_stage(
             _measure(settings, run, say, stop or Stop())
         else:
             with contextlib.nullcontext(team) if team else started_here(processes) as members:
-                _train(settings, run, threads, say, stop or Stop(), members)
+                _train(settings, run, threads, say, stop or Stop(), members, member)
     except Interrupted:
         raise
     except Exception as error:
-        if not _is_of_the_machine(error, run.outputs):
+        if not is_of_the_machine(error, run.outputs):
             run.fail(reason_of(error), traceback.format_exc())
         raise
     finally:
+        note("ends")  # the process may live on for a while, to ask the cluster for another turn
         run.lock.release()
 
 
-def _hold(run: Run, say: Say) -> None:
+def _note(say: Say, key: str, stage: Stage, what: str) -> None:
+    """Tell in a job's log when and where a stage was at work."""
+    host, now = socket.gethostname(), time.time()
+    say(f"run {key}: {stage} {what} on {host}, process {os.getpid()}, time {now:.2f}")
+
+
+def _hold(run: Run, say: Say, *, wait: bool) -> None:
     """Take the run's lock; a twin of this job may be at work: then its result will do."""
     try:
         run.lock.acquire()
     except Held as held:
+        if not wait:
+            raise
         say(f"run {run.key} is at work in {held}: waiting for it")
         run.lock.acquire(wait=True)
-
-
-def _is_of_the_machine(error: Exception, outputs: Path) -> bool:
-    """Whether the place where it ran is to blame and not the variant: another try may do."""
-    if isinstance(error, StoreError | RankLost) or getattr(error, "errno", None) in MACHINES_ERRORS:
-        return True
-    return shutil.disk_usage(outputs).free < ALMOST_NOTHING  # whatever it was that broke first
-
-
-def reason_of(error: Exception) -> str:
-    """Say a failure in a line: what the user can mend without Python's names around it."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"the disk is full ({error.filename or error.strerror})"
-    if isinstance(error, ValueError | DeviceError | RankLost | RankFailed):
-        return str(error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return f"out of memory ({error}); a smaller recipe.batch_size, or a larger machine"
-    return f"{type(error).__name__}: {error}"
-
-
-def share_cores() -> None:
-    """Let a thread that waits for the others sleep soon, in processes started from now on.
-
-    Before torch is imported. OpenMP's threads spin by default: on a machine that somebody else uses
-    too a step took up to 13 s instead of 0.14 s. Spinning not at all costs 1.8x on a quiet one.
-    """
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-
-
-def threads_for(parallel: int) -> int:
-    """Return the threads of each of `parallel` trainings on this machine."""
-    return max(1, len(os.sched_getaffinity(0)) // parallel)
-
-
-def cores_of_job() -> int:
-    """Return the cores that SLURM gave to a task of this job, elsewhere all that we may use."""
-    if of_task := os.environ.get("SLURM_CPUS_PER_TASK"):
-        return int(of_task)
-    given = int(os.environ.get("SLURM_CPUS_ON_NODE") or threads_for(1))
-    return max(1, given // int(os.environ.get("SLURM_NTASKS_PER_NODE") or 1))
 
 
 def profile_path(settings: Settings, fingerprint: str, timings: Timings) -> Path:
@@ -171,9 +142,12 @@ def _prepare(settings: Settings, run: Run, threads: int, say: Say) -> None:
     # In a folder of its own: `model.mnn` is the trained network, which may be there already.
     with TemporaryDirectory(dir=run.folder, prefix=".untrained-") as untrained:
         mnn = Path(untrained) / "model.mnn"
-        fingerprint = _certified(settings, run, mnn)
-        request = partial(timings.request, settings, fingerprint, mnn)
-        patiently(request, say, time.sleep)
+        graphs = _certified(settings, run, mnn)
+        for fingerprint, model in graphs.items():
+            label = f"{settings.network.describe()}{', backbone' if model != mnn else ''}"
+            request = partial(timings.request, settings, fingerprint, model, label)
+            patiently(request, say, time.sleep)
+        fingerprint = next(iter(graphs))
         if settings.latency.profile:
             _profile(settings, mnn, profile_path(settings, fingerprint, timings), say)
 
@@ -182,18 +156,18 @@ def _measure(settings: Settings, run: Run, say: Say, stop: Stop) -> None:
     """Measure what this machine is asked for: this variant, and others that wait with it."""
     store = Store(settings.storage.url)
     timings = Timings(store)
-    deployed = run.deployed(settings.timed_shape)
-    assert deployed is not None
+    graphs = run.graphs(settings.timed_shape)
     with TemporaryDirectory(prefix="repghost-latency-") as folder:
         for name in (name for name in timings.devices(settings) if name in HERE):
-            identity = timings.identity(settings, deployed["fingerprint"], name)
             device = open_device(device_here(settings, name), say)
-            serve_until_done(identity, store, device, Path(folder), say=say, check=stop.obey)
+            for fingerprint in graphs:
+                identity = timings.identity(settings, fingerprint, name)
+                serve_until_done(identity, store, device, Path(folder), say=say, check=stop.obey)
     latency = timings.latency(settings, run)
     state = latency and ends_as(settings, latency.latency_ms, latency.latency_ratio)
     if latency and state:
-        with _tracker(settings, run, say) as tracker:  # it goes no further: log it here
-            tracker.summarise({"state": state, "latency_ms": latency.latency_ms})
+        with tracker_of(settings, run, say) as tracker:  # it goes no further: log it here
+            tell_end(tracker, settings, run, {"state": state}, latency)
 
 
 def _profile(settings: Settings, mnn: Path, path: Path, say: Say) -> None:
@@ -222,61 +196,73 @@ def _counterpart(settings: Settings, mnn: Path) -> Subject:
     return Subject(spec.describe(), mnn, found.fingerprint)
 
 
-def _certified(settings: Settings, run: Run, mnn: Path) -> str:
-    """Export the untrained network to `mnn`, note the evidence and return the fingerprint."""
-    found = prepare(settings, mnn, traced_too=CUDA in settings.latency.devices)
-    evidence = {"network": settings.model.describe(), "not_folded": found.not_folded}
+def _certified(settings: Settings, run: Run, mnn: Path) -> dict[str, Path]:
+    """Export the untrained network to `mnn`, and note the evidence.
+
+    Return the fingerprints of what is to be timed, and where it lies: of a detector the backbone
+    alone beside the whole.
+    """
+    traced_too = CUDA in settings.latency.devices
+    found = prepare(settings, mnn, traced_too=traced_too)
+    evidence = {"network": settings.network.describe(), "not_folded": found.not_folded}
     run.add_evidence(**evidence, untrained=found.certificate.as_dict())
     found.certificate.require()
-    graph = {
+    graph: dict[str, Any] = {
         "fingerprint": found.fingerprint,
         "params": found.deployed_cost.params,
         "macs": found.deployed_cost.macs,
         "training_params": found.training_cost.params,
     }
+    graphs = {found.fingerprint: mnn}
+    if settings.task.detects:
+        alone = mnn.with_name("backbone.mnn")
+        part = prepare(settings, alone, traced_too=traced_too, part="backbone")
+        part.certificate.require()
+        cost = {"params": part.deployed_cost.params, "macs": part.deployed_cost.macs}
+        graph["backbone"] = {"fingerprint": part.fingerprint, **cost}
+        graphs[part.fingerprint] = alone
     run.add_deployed(settings.timed_shape, graph)
-    return found.fingerprint
+    return graphs
 
 
-def _train(settings: Settings, run: Run, threads: int, say: Say, stop: Stop, team: Team) -> None:
+def _train(
+    settings: Settings,
+    run: Run,
+    threads: int,
+    say: Say,
+    stop: Stop,
+    team: Team,
+    member: "Member | None",
+) -> None:
     """Train, score, certify with validation images, export, and write the result."""
     if run.result():
         return
-    import torch
-
-    from repghost.training.engine import train
+    from repghost.training.loop import train
 
     team.last_words = partial(_note_failure, run)
     beside = (settings, run.folder, run.key, threads)
-    with _tracker(settings, run, say) as tracker:
+    with tracker_of(settings, run, say) as tracker:
         with team.together(train_beside, *beside) as (ranks, device):
-            training = open_training(settings, threads, ranks, device)
+            training = open_training(settings, threads, ranks, device, member)
             if training.amp != settings.recipe.amp:
                 say(f"recipe.amp={settings.recipe.amp} needs a GPU: training in float32")
             report = _reporter(settings, run, tracker, say)
             trained = train(training, run.folder, run.key, report, stop)
-        val, cpu = training.source.val(), torch.device("cpu")
-        images = next(batch.on(cpu) for batch in val if len(batch.images))
-        _deploy_trained(run, trained.model.cpu(), images[:CERTIFIED_IMAGES])
+        images = certified_images(settings, training, CERTIFIED_IMAGES)
+        _deploy_trained(run, deployed_part(settings, trained.model.cpu()), images)
         result = _result(settings, run, trained, training.seconds)
         place = {"threads": threads, "processes": ranks.world, "train_device": device.type}
-        run.finish(result | place | {"amp": training.amp})
+        result |= place | {"amp": training.amp}
+        run.finish(result)
+        tracker.follow(run.history())
         latency = Timings(Store(settings.storage.url)).latency(settings, run)
-        tracker.summarise(result | {"latency_ms": latency.latency_ms if latency else None})
+        tell_end(tracker, settings, run, {"state": "finished"} | result, latency)
 
 
 def _note_failure(run: Run, error: Exception) -> None:
     """Leave `error.txt` for a process that is about to end in the middle of an exchange."""
-    if not _is_of_the_machine(error, run.outputs):
+    if not is_of_the_machine(error, run.outputs):
         run.fail(reason_of(error), "")
-
-
-def _tracker(settings: Settings, run: Run, say: Say) -> Tracker:
-    """Return the variant's W&B run, started; one that is continued has the same id."""
-    tracker = Tracker(settings.tracking, run.folder / "wandb", say)
-    config = settings.variant.config()
-    tracker.start(run.key, settings.study or "single", _title(settings), config)
-    return tracker
 
 
 def _reporter(
@@ -290,10 +276,11 @@ def _reporter(
     def report(record: dict[str, Any]) -> None:
         if not run.lock.still_ours():
             raise Interrupted(f"run {run.key} was taken over by {run.lock.holder()}")
-        tracker.log(record)
+        tracker.follow(run.history())  # an epoch before a kill may be untold
         say(
             f"epoch {record['epoch'] + 1}/{settings.recipe.epochs}"
-            f"  loss {record['train_loss']:.3f}  top-1 {record['top1']:.2f} %"
+            f"  loss {record['train_loss']:.3f}"
+            f"  {settings.objective.label} {record[settings.objective.name]:.2f} %"
             f"  {record['seconds']:.1f} s"
         )
 
@@ -318,8 +305,7 @@ def _result(settings: Settings, run: Run, trained: "Trained", seconds: float) ->
     last = trained.history[-1]
     return {
         "key": run.key,
-        "top1": last["top1"],
-        "top5": last["top5"],
+        **{name: last[name] for name in settings.objective.scores if name in last},
         "epochs": last["epoch"] + 1,
         "seconds": seconds,
         "seed": settings.seed,
@@ -328,7 +314,3 @@ def _result(settings: Settings, run: Run, trained: "Trained", seconds: float) ->
         "commit": commit(),
         "versions": versions(),
     }
-
-
-def _title(settings: Settings) -> str:
-    return f"{settings.model.describe()}, seed {settings.seed}"

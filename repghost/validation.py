@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import track
 
+from repghost.cores import share_cores, threads_for
 from repghost.settings import Settings
-from repghost.trial import share_cores, threads_for
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
+from repghost.detection.spec import TaskSpec
 from repghost.models.registry import spec_class
 from repghost.models.spec import ModelSpec
 from repghost.training.spec import DataSpec, RecipeSpec
@@ -14,12 +15,16 @@ KEY_DIGITS = 12
 
 @dataclass(frozen=True)
 class Variant:
-    """A network, the data and recipe that train it, a seed; not: machine, cluster, devices."""
+    """A network, the data and recipe that train it, a seed; not: machine, cluster, devices.
+
+    The `task` is part of it where a detector is trained on the network.
+    """
 
     model: ModelSpec
     data: DataSpec
     recipe: RecipeSpec
     seed: int
+    task: TaskSpec = field(default_factory=TaskSpec)
 
     @property
     def key(self) -> str:
@@ -30,7 +35,8 @@ class Variant:
     def config(self) -> dict[str, Any]:
         """Return the deciding settings as plain data, group by group."""
         groups = {"model": self.model, "data": self.data, "recipe": self.recipe}
-        return {name: _deciding(group) for name, group in groups.items()} | {"seed": self.seed}
+        found = {name: _deciding(group) for name, group in groups.items()} | {"seed": self.seed}
+        return found | ({"task": self.task.deciding} if self.task.detects else {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -40,9 +46,15 @@ class Variant:
             DataSpec(**config["data"]),
             RecipeSpec(**config["recipe"]),
             config["seed"],
+            TaskSpec(**config.get("task", {})),
         )
 
 
 def _deciding(group: Any) -> dict[str, Any]:
-    machine = {item.name for item in fields(group) if item.metadata.get("machine")}
-    return {name: value for name, value in asdict(group).items() if name not in machine}
+    """Return the fields that decide a result; one that came later only where it is set."""
+    values = asdict(group)
+    for item in fields(group):
+        is_as_before = item.metadata.get("later") and values[item.name] == item.default
+        if item.metadata.get("machine") or is_as_before:
+            del values[item.name]
+    return values

@@ -11,8 +11,12 @@ pytest_plugins = ["services.plugin"]  # the real services: markers and fixtures
 TESTS = Path(__file__).parent
 # They compute, and neither take times nor share a service: `make test` runs two at a time.
 BESIDE = (
-    *("analysis", "deploy", "models", "sweep/plan", "sweep/space", "training"),
-    *("test_conf.py", "test_costs.py", "test_networks.py"),
+    *("analysis", "decision", "deploy", "detection", "models", "sweep/plan", "sweep/space"),
+    *("training", "test_conf.py", "test_costs.py", "test_networks.py", "test_sweeps.py"),
+    *("test_storage_spec.py", "sweep/test_rungs.py", "sweep/test_sweepers.py"),
+    *("sweep/test_replay.py", "sweep/test_results_table.py", "latency/test_statistics.py"),
+    *("latency/test_flags.py", "latency/test_latency_spec.py"),
+    "latency/devices/test_adb_parsing.py",
 )
 
 

@@ -18,6 +18,19 @@ NEEDS = {  # what a choice cannot do without
     "data=folder": "data.root={images}",
     "data=imagenet": "data.root={images}",
     "model=timm": "model.name=mobilenetv4_conv_small",
+    "data=coco": "task=retinanet recipe=none",
+    "data=coco_tiny": "task=retinanet recipe=none",
+    "task=retinanet": "data=coco recipe=none",
+    "task=maskrcnn": "data=coco recipe=none",
+}
+KEYS = {  # of runs that were made before there were detectors: they are found again
+    "": "2c99bad903b2",
+    "model=ghostnet": "7a75ebc45f2f",
+    "data=imagenet recipe=none": "7e7ad34d7250",
+    "recipe=paper": "4e129d134848",
+    "model=mobilenetv3 model.size=large seed=3": "f1cee4c6290c",
+    "model=ghost_res50 recipe=paper_res50": "fc68bd42a8cc",
+    "model=timm model.name=resnet18": "73912e81810b",
 }
 
 
@@ -35,7 +48,43 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes(choice, images):
-    assert settings(choice, NEEDS.get(choice, "seed=0").format(images=images)).variant.key
+    words = NEEDS.get(choice, "seed=0").format(images=images).split()
+    assert settings(choice, *words).variant.key
+
+
+@pytest.mark.parametrize("words", KEYS)
+def test_a_run_keeps_its_key_when_settings_are_added(words):
+    assert settings(*words.split()).variant.key == KEYS[words]
+
+
+DETECTOR = ("task=retinanet", "data=coco", "recipe=none")
+
+
+@pytest.mark.parametrize(
+    "words", [["task=maskrcnn"], ["task.fpn_chs=64"], ["data.max_size=800"], ["seed=1"]]
+)
+def test_what_decides_a_detector_changes_its_key(words):
+    assert settings(*DETECTOR, *words).variant.key != settings(*DETECTOR).variant.key
+    variant = settings(*DETECTOR, *words).variant
+    assert type(variant).from_config(variant.config()).key == variant.key
+
+
+def test_what_only_mask_rcnn_reads_leaves_the_key_of_a_retinanet():
+    assert settings(*DETECTOR).variant.key == settings(*DETECTOR, "+task.head_chs=9").variant.key
+
+
+def test_a_detector_is_timed_at_its_images_size_or_the_size_that_is_asked_for():
+    assert settings(*DETECTOR).timed_shape == (1, 3, 800, 1344)
+    assert settings(*DETECTOR, "latency.input_size=320").timed_shape == (1, 3, 320, 320)
+
+
+def test_mmdetections_schedule_is_the_recipe_of_table_4():
+    recipe = settings(*DETECTOR[:2], "recipe=coco_1x", "recipe.epochs=0").recipe
+    assert (recipe.lr, recipe.lr_batch, recipe.falls_after) == (0.01, 16, (8, 11))
+    assert round(recipe.warmup_epochs * 7330) == 500
+    assert (recipe.momentum, recipe.weight_decay, recipe.sync_bn) == (0.9, 1e-4, True)
+    other = settings("task=maskrcnn", "data=coco", "recipe=coco_1x_maskrcnn", "recipe.epochs=0")
+    assert replace(other.recipe, lr=0.01) == recipe and other.recipe.lr == 0.02
 
 
 def test_imagenet_needs_no_images_where_nothing_is_trained(monkeypatch):
@@ -105,6 +154,10 @@ def test_classes_of_a_folder_are_those_of_its_network(images):
         ("latency.protocol=guess", "latency.protocol=guess: allowed are paired, paper"),
         ("tracking.kind=mlflow", "tracking.kind=mlflow: allowed are wandb, none"),
         ("parallel=0", "parallel=0: must be"),
+        ("task=retinanet", "task=retinanet: needs boxes, which data.kind=digits has not"),
+        ("task.kind=guess", "task=guess: allowed are train, validate, retinanet, maskrcnn"),
+        ("+data.max_size=64", "data.max_size=64: data.kind=coco needs it, no other kind reads it"),
+        ("+recipe.milestones=8+8", "recipe.milestones=8+8: must be rising epochs joined by +"),
         ("+model.widht=1", "Key 'widht' not in 'RepGhostNetSpec'"),
     ],
 )
@@ -144,3 +197,22 @@ def test_a_checkpoint_counts_by_its_content_not_by_its_place(tmp_path):
     assert keys[0] == keys[1] != keys[2] != settings().variant.key
     with pytest.raises(ValueError, match=r"model\.weights=nowhere\.pt: no such file"):
         settings("model.weights=nowhere.pt")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data=coco", "recipe=none"], r"data\.kind=coco: task=train needs classes; add task=ret"),
+        ([*DETECTOR, "latency.input_size=300"], r"latency\.input_size=300: .* a multiple of 32"),
+        (
+            [*DETECTOR, "data.max_size=700"],
+            r"data\.max_size=700: must be at least data\.input_size",
+        ),
+        ([*DETECTOR, "task.fpn_chs=0"], r"task\.fpn_chs=0: must be a number greater than 0"),
+        ([*DETECTOR[:2], "recipe=coco_1x"], r"data\.root=.*: no instances_train2017\.json"),
+    ],
+)
+def test_a_detector_that_cannot_be_is_refused_when_the_config_is_composed(words, said, monkeypatch):
+    monkeypatch.delenv("COCO_DIR", raising=False)
+    with pytest.raises(ValueError, match=said):
+        settings(*words)

@@ -19,7 +19,8 @@ from repghost.models.registry import build
 from repghost.preparation import Prepared, prepare
 from repghost.settings import Settings
 from repghost.training.batches import Batch
-from repghost.training.engine import Training, train
+from repghost.training.engine import Training
+from repghost.training.loop import train
 from repghost.training.spec import RecipeSpec
 
 NOTHING = RecipeSpec(epochs=0)

@@ -7,6 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from repghost.detection.spec import DETECTORS
 from repghost.models.paper import ENTRIES
 from repghost.sweep.space.compose import Composer
 from repghost.sweep.space.points import Point, parse_grid, study_name
@@ -43,11 +44,13 @@ def test_every_sweep_opens_with_question_cost_command_and_source(sweep):
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_composes_to_different_variants_as_it_stands_and_on_imagenet(sweep):
-    for words in ([], ["data=imagenet", "recipe=none"]):
+    on_paper = ["data=coco" if sweep == "table4" else "data=imagenet", "recipe=none"]
+    as_it_stands = ["recipe=none"] if sweep == "table4" else []  # coco_tiny is made, not bundled
+    for words in (as_it_stands, on_paper):
         composed = points(sweep, *words)
         networks = {(p.settings.variant.key, p.settings.timed_shape) for p in composed}
         assert len(networks) == len(composed) > 3
-        assert all(point.settings.timed_shape[-1] in (32, 224) for point in composed)
+        assert all(point.settings.timed_shape[-1] in (32, 224, 320) for point in composed)
 
 
 @pytest.mark.parametrize("sweep", ["table3", "table5", "figure1"])
@@ -60,6 +63,17 @@ def test_the_networks_of_a_table_are_the_papers(sweep):
     if sweep == "figure1":  # the paper has no latency of ShuffleNetV2
         expected = {name: spec for name, spec in expected.items() if "shuffle" not in name}
     assert found == expected
+
+
+def test_table_4_holds_five_backbones_under_each_of_two_detectors():
+    found = [point.settings for point in points("table4", "data=coco", "recipe=none")]
+    backbones = {kind: {s.model for s in found if s.task.kind == kind} for kind in DETECTORS}
+    assert len(found) == 10 and backbones["retinanet"] == backbones["maskrcnn"]
+    widths = {(model.family, model.width) for model in backbones["retinanet"]}
+    assert widths == {
+        *(("mobilenetv2", 1.0), ("mobilenetv3", 1.0), ("ghostnet", 1.1)),
+        *(("repghostnet", 1.3), ("repghostnet", 1.5)),
+    }
 
 
 def test_table_7_holds_shortcuts_on_and_off_at_four_widths():

@@ -9,7 +9,9 @@ import torch
 
 import repghost.deploy.fuse
 from repghost import trial
+from repghost.cores import cores_of_job
 from repghost.deploy.runtime import MnnNetwork
+from repghost.failures import reason_of
 from repghost.latency.profile import read_profiles
 from repghost.latency.spec import LatencySpec, StorageSpec
 from repghost.latency.store import Store
@@ -142,7 +144,7 @@ def test_a_full_disk_is_named_and_is_no_failure_of_the_code(tmp_path, monkeypatc
     chosen = settings(tmp_path)
     with pytest.raises(OSError, match="No space") as raised:
         trial.run_stage(chosen, "train", 1, say=lambda line: None)
-    assert trial.reason_of(raised.value) == "the disk is full (checkpoint)"
+    assert reason_of(raised.value) == "the disk is full (checkpoint)"
     assert run_of(chosen).error() is None, "it will be run again"
 
 
@@ -277,4 +279,4 @@ def test_a_task_of_a_job_uses_its_share_of_the_cores(given, cores, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    assert trial.cores_of_job() == cores
+    assert cores_of_job() == cores

@@ -21,6 +21,7 @@ class Asked:
     markdown: bool
     device: str | None
     outputs: Path
+    study: Path | None = None
 
 
 def paper(asked: Asked) -> None:
@@ -29,6 +30,11 @@ def paper(asked: Asked) -> None:
     Raises:
         ValueError: a table that was asked for by name has no data, or the costs cannot be counted.
     """
+    if asked.study:
+        from analysis.paper.table4 import table4_sheet
+
+        _print([table4_sheet(asked.study)], asked.markdown)
+        return
     everything = not (asked.costs or asked.latency or asked.operators)
     sheets: list[Sheet] = []
     if asked.costs or everything:

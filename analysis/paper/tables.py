@@ -16,7 +16,8 @@ BASE = "repghostnet-0.5x"  # what every latency is divided by
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One row as printed: parameters in M; MACs in M (Table 3) or B (Table 5); latency in ms.
+    """One row as printed: parameters in M; MACs in M (Table 3) or B (Table 5); latency in ms,
+    top-1 on ImageNet in percent.
 
     `name` is the entry's: the networks of Table 7 with shortcuts are those of Table 3.
     """
@@ -27,6 +28,7 @@ class PaperRow:
     params_m: Decimal | None
     macs: Decimal | None
     latency_ms: float | None
+    top1: float | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -60,6 +62,7 @@ def _table3() -> list[PaperRow]:
             params_m=Decimal(record["params_m"]),
             macs=Decimal(record["macs_m"]),
             latency_ms=_number(record["latency_ms"]),
+            top1=_number(record["top1"]),
         )
         for record in read_csv("table3_imagenet.csv")
     ]
@@ -74,6 +77,7 @@ def _table5() -> list[PaperRow]:
             params_m=Decimal(record["params_m"]),
             macs=Decimal(record["macs_b"]),
             latency_ms=_number(record["mnn_latency_ms"]),
+            top1=_number(record["top1"]),
         )
         for record in read_csv("table5_res50.csv")
     ]
@@ -87,7 +91,7 @@ def _table7() -> list[PaperRow]:
         name = next(name for name, entry in ENTRIES.items() if entry.spec == spec)
         label = f"RepGhostNet {record['width']}x{'' if shortcut else ' (no shortcut)'}"
         ms = _number(record["latency_ms"])
-        rows.append(PaperRow("Table 7", label, name, None, None, ms))
+        rows.append(PaperRow("Table 7", label, name, None, None, ms, _number(record["top1"])))
     return rows
 
 

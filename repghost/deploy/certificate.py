@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ class Comparison:
     `relative_error` is max|a - b| / max|a| over all logits (None: not finite, see `problem`);
     `top1_agreement` the share of inputs with the same top-1, a near tie counting as the same: b's
     top-1 has in `a` a logit within 2 `tolerance` max|a| of the largest, all that an error within
-    the tolerance can move. `ties` is how many inputs agree only so.
+    the tolerance can move. `ties` is how many inputs agree only so. Of a network with several
+    outputs, a detector, each is compared so; the worst error stands for all.
     """
 
     form: str
@@ -100,12 +101,12 @@ def certify(model: nn.Module, fused: nn.Module, mnn_path: Path, inputs: Tensor) 
             f"inputs are {tuple(inputs.shape)}, {mnn_path} takes {runtime.input_shape}"
             " (any number of images above 0)"
         )
-    reference = _logits(model, inputs)
-    as_mnn = _logits(_with_mnns_gelu(model), inputs)
-    fast = _mnn_logits(MnnNetwork(mnn_path), inputs)
+    reference = _outputs(model, inputs)
+    as_mnn = _outputs(_with_mnns_gelu(model), inputs)
+    fast = _mnn_outputs(MnnNetwork(mnn_path), inputs)
     rows = (
-        _compared("fused", reference, _logits(fused, inputs), TOLERANCE),
-        _compared("mnn", as_mnn, _mnn_logits(runtime, inputs), TOLERANCE),
+        _compared("fused", reference, _outputs(fused, inputs), TOLERANCE),
+        _compared("mnn", as_mnn, _mnn_outputs(runtime, inputs), TOLERANCE),
         _compared("mnn_fast", reference, fast, FAST_TOLERANCE),
     )
     return Certificate(len(inputs), rows)
@@ -126,24 +127,40 @@ def _is_gelu(part: nn.Module) -> bool:
     return type(part).__name__ == "GELU"  # torch's own, and timm's of the same name
 
 
-def _logits(model: nn.Module, inputs: Tensor) -> Tensor:
+def _outputs(model: nn.Module, inputs: Tensor) -> list[Tensor]:
     twin = copy.deepcopy(model).cpu().eval()  # a GPU would round to TF32
     with torch.no_grad():
-        logits: Tensor = twin(inputs.cpu())
-    return logits.double()
+        outputs: Tensor | tuple[Tensor, ...] = twin(inputs.cpu())
+    several = [outputs] if isinstance(outputs, Tensor) else outputs
+    return [one.double() for one in several]
 
 
-def _mnn_logits(runtime: MnnNetwork, inputs: Tensor) -> Tensor:
+def _mnn_outputs(runtime: MnnNetwork, inputs: Tensor) -> list[Tensor]:
     """Run MNN at its own batch size; the last batch is filled up with its first images."""
     batch, images = runtime.input_shape[0], inputs.cpu().numpy()
     padded = np.resize(images, (math.ceil(len(images) / batch) * batch, *images.shape[1:]))
-    logits = [runtime.run(padded[i : i + batch]) for i in range(0, len(padded), batch)]
-    return torch.from_numpy(np.concatenate(logits)[: len(images)]).double()
+    runs = [runtime.run_all(padded[i : i + batch]) for i in range(0, len(padded), batch)]
+    parts = (np.concatenate(part)[: len(images)] for part in zip(*runs, strict=True))
+    return [torch.from_numpy(part).double() for part in parts]
 
 
-def _compared(form: str, a: Tensor, b: Tensor, tolerance: float) -> Comparison:
+def _compared(form: str, a: list[Tensor], b: list[Tensor], tolerance: float) -> Comparison:
+    if len(a) != len(b):
+        said = f"it has {len(b)} outputs, the training form {len(a)}"
+        return Comparison(form, None, 0.0, 0, tolerance, said)
+    rows = [_compared_one(form, *pair, tolerance) for pair in zip(a, b, strict=True)]
+    broken = next((row for row in rows if row.relative_error is None), None)
+    worst = broken or max(rows, key=lambda row: row.relative_error or 0.0)
+    agreement = min(row.top1_agreement for row in rows)
+    problem = worst.problem or next((row.problem for row in rows if row.problem), None)
+    ties = sum(row.ties for row in rows)
+    return replace(worst, top1_agreement=agreement, ties=ties, problem=problem)
+
+
+def _compared_one(form: str, a: Tensor, b: Tensor, tolerance: float) -> Comparison:
     if broken := _incomparable(form, a, b):
         return Comparison(form, None, 0.0, 0, tolerance, broken)
+    a, b = a.flatten(1), b.flatten(1)
     scale = a.abs().max().item()
     error = (a - b).abs().max().item() / scale if scale else math.inf
     same = a.argmax(1) == b.argmax(1)

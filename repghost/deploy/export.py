@@ -76,9 +76,12 @@ def write_onnx(fused: nn.Module, input_shape: tuple[int, int, int, int], path: P
     like = next(fused.parameters(), torch.zeros(()))
     example = torch.zeros(input_shape, dtype=like.dtype, device=like.device)
     try:
-        run(fused, example)
+        outputs = run(fused, example)
     except ValueError as error:
         raise ExportError(str(error)) from error
+    names = ["logits"]
+    if isinstance(outputs, tuple | list):
+        names = [f"output{number:03d}" for number in range(len(outputs))]
     problem: Exception | None = None
     with captured_output(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -90,7 +93,7 @@ def write_onnx(fused: nn.Module, input_shape: tuple[int, int, int, int], path: P
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=["input"],
-                output_names=["logits"],
+                output_names=names,
             )
         except (RuntimeError, TypeError, ValueError) as error:  # OnnxExporterError is the first
             problem = error

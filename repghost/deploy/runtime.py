@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from repghost.deploy.quiet import captured_output
 
 MNN_PRECISION = {"fp32": "high", "fp16": "low"}
+INPUT_SEED = 0
 SMALL_WINOGRAD_TILES = (3, 1)  # MNN's hint WINOGRAD_MEMORY_LEVEL; its default is 3
 Array = NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -84,6 +85,21 @@ class MnnNetwork:
             raise ValueError(f"{path}: MNN cannot load this model; it said: {words}") from problem
         self.input_shape: tuple[int, ...] = tuple(self._input.getShape())
 
+    @classmethod
+    def filled(cls, path: Path, threads: int = 1, numerics: str = "fp32") -> Self:
+        """Return a network with seeded random input, ready for `time_ms`.
+
+        Raises:
+            ValueError: the file is missing, cannot be loaded, or has no fixed input shape.
+        """
+        network = cls(path, threads, numerics=numerics)
+        shape = network.input_shape
+        if not shape or min(shape) < 1:
+            raise ValueError(f"{path}: its input is {shape}; export it with a fixed shape")
+        noise = np.random.default_rng(INPUT_SEED).normal(size=shape)
+        network.fill(noise.astype(np.float32))
+        return network
+
     def _host(self, values: Array) -> object:
         layout = self._mnn.Tensor_DimensionType_Caffe
         return self._mnn.Tensor(values.shape, self._mnn.Halide_Type_Float, values, layout)
@@ -98,7 +114,16 @@ class MnnNetwork:
         """Return the network's output for one input of exactly `input_shape`."""
         self.fill(x)
         self._interpreter.runSession(self._session)
-        output = self._interpreter.getSessionOutput(self._session)
+        return self._values(self._interpreter.getSessionOutput(self._session))
+
+    def run_all(self, x: Array) -> list[Array]:
+        """Return all outputs for an input of exactly `input_shape`, in the order of their names."""
+        self.fill(x)
+        self._interpreter.runSession(self._session)
+        outputs = self._interpreter.getSessionOutputAll(self._session)
+        return [self._values(outputs[name]) for name in sorted(outputs)]
+
+    def _values(self, output: Any) -> Array:
         values = np.zeros(output.getShape(), np.float32)
         host = self._host(values)
         output.copyToHostTensor(host)

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from repghost.latency.devices.contract import TimedNetwork
+from repghost.latency.devices.contract import BLOCKS_TOGETHER, TimedNetwork
 from repghost.latency.doubts import doubts, exp_interval
 from repghost.latency.flags import Flags
 from repghost.latency.protocol import Array, Loader, Outcome, Sampler
@@ -31,20 +31,24 @@ class Pace(NamedTuple):
     """How a kind of device is sampled.
 
     So many samples in a row at each visit; a network is done after so many rounds at the earliest;
-    its time is the mean of the samples between two quantiles.
+    its time is the mean of the samples between two quantiles. So many rounds `together` are taken
+    in one process.
     """
 
     samples: int
     rounds: int
     band: Band
+    together: int
 
 
 # Where a run is timed alone: the fast ones are those that nothing disturbed. The ratio of all runs
 # moved with the neighbours of a shared machine, which slow one network down more than another:
 # GhostNet 0.5x / RepGhostNet 0.5x gave 1.30 to 1.34 (cv 1.0 % where the interval promised 0.6 %);
 # that of the fast ones was as steady as its interval (0.6 %).
-BY_RUNS = Pace(samples=3, rounds=120, band=(0.05, 0.25))
-BY_CALLS = Pace(samples=1, rounds=30, band=MIDDLE)  # of a program that starts anew for some runs
+BY_RUNS = Pace(samples=3, rounds=120, band=(0.05, 0.25), together=BLOCK * BLOCKS_TOGETHER)
+BY_CALLS = Pace(
+    samples=1, rounds=30, band=MIDDLE, together=1
+)  # of a program that starts anew for some runs
 
 
 def paired_session(
@@ -84,14 +88,17 @@ def paired(
     budget: Budget,
     *,
     seed: int,
+    before_block: Callable[[], list[str]] = list,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
-    """Time one network beside the reference.
+    """Time one network beside the reference, see `paired_session`.
 
     Raises:
         ValueError: one of them cannot be loaded or timed.
     """
-    ((_, found),) = paired_session([model], reference, budget, seed=seed, clock=clock)
+    ((_, found),) = paired_session(
+        [model], reference, budget, seed=seed, before_block=before_block, clock=clock
+    )
     if isinstance(found, ValueError):
         raise found
     return found
@@ -172,14 +179,16 @@ class _Subject(_Side):
     def ratio(self) -> Interval:
         """Return the ratio to the reference; the same rounds always give the same interval."""
         model, reference = map(np.log, self.times())
-        return exp_interval(difference_interval(model, reference, self._rng(), self._pace.band))
+        pace = self._pace
+        logs = difference_interval(model, reference, self._rng(), pace.band, pace.together)
+        return exp_interval(logs)
 
     def outcome(self, budget: Budget, warmed_up: bool) -> Outcome:
         """Return what the rounds say."""
         (model, reference), ratio = self.times(), self.ratio()
         settled = self.is_settled(budget, ratio)
         return Outcome(
-            latency=rounds_interval(model, self._rng(), MEDIAN),
+            latency=rounds_interval(model, self._rng(), MEDIAN, self._pace.together),
             ratio=ratio,
             samples_ms=model.ravel(),
             reference_samples_ms=reference.ravel(),

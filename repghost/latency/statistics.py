@@ -12,6 +12,7 @@ RESAMPLES = 2000
 ROUND_RESAMPLES = 1000
 CONFIDENCE = 0.95
 SHIFT_CONFIDENCE = 0.99  # a session asks once for each of its networks: 1 false alarm in 100
+FEWEST_GROUPS = 4
 MIDDLE = (0.25, 0.75)  # between these quantiles lie the values that a mean is of
 MEDIAN = (0.5, 0.5)
 Band = tuple[float, float]
@@ -51,41 +52,46 @@ def mean_interval(samples: Array, rng: np.random.Generator) -> Interval:
     return _interval(float(samples.mean()), samples[chosen].mean(axis=1))
 
 
-def rounds_interval(samples: Array, rng: np.random.Generator, band: Band = MIDDLE) -> Interval:
+def rounds_interval(
+    samples: Array, rng: np.random.Generator, band: Band = MIDDLE, together: int = 1
+) -> Interval:
     """Return the mean of the samples `(rounds, visits)` between two quantiles, or the median.
 
     Samples of one round lie in the same memory, and successive rounds see the same state of the
-    machine. So what is resampled is neither: stretches of successive rounds are, n^(1/3) long. The
-    interval is widened for their small number as Student's t is, which a percentile forgets.
+    machine. So what is resampled is neither: stretches of successive rounds are, n^(1/3) long. Of
+    rounds of which so many were taken `together`, in one process, such groups are resampled once
+    there are 4. The interval is widened for the small number of either as Student's t is, which a
+    percentile forgets.
 
     Raises:
         ValueError: there is no sample, or one is not finite.
     """
     _require_samples(samples)
-    counts = _stretches(len(samples), rng)
-    return _widened(*_resampled(samples, counts, band), len(samples))
+    drawn = _drawn(len(samples), rng, together)
+    return _widened(*_resampled(samples, drawn.counts, band), drawn.parts)
 
 
 def difference_interval(
-    ones: Array, others: Array, rng: np.random.Generator, band: Band
+    ones: Array, others: Array, rng: np.random.Generator, band: Band, together: int = 1
 ) -> Interval:
     """Return the difference of two means between quantiles, of samples of the same rounds.
 
-    Each is `(rounds, visits)`; a resample takes the same rounds of both.
+    Each is `(rounds, visits)`; a resample takes the same rounds of both, see `rounds_interval`.
 
     Raises:
         ValueError: there is no sample, or one is not finite.
     """
     _require_samples(ones)
     _require_samples(others)
-    counts = _stretches(len(ones), rng)
-    (one, some), (other, rest) = (_resampled(each, counts, band) for each in (ones, others))
-    return _widened(one - other, some - rest, len(ones))
+    drawn = _drawn(len(ones), rng, together)
+    (one, some), (other, rest) = (_resampled(each, drawn.counts, band) for each in (ones, others))
+    return _widened(one - other, some - rest, drawn.parts)
 
 
-def _widened(value: float, resampled: Array, rounds: int) -> Interval:
-    free = max(rounds / _stretch(rounds) - 1, 1.0)
-    wide = 1 + 1.71 / free  # sqrt(n / (n - 1)) times the quantile of t over that of the normal
+def _widened(value: float, resampled: Array, parts: float) -> Interval:
+    free = max(parts - 1, 1.0)
+    # sqrt(n / (n - 1)) times the quantile of Student's t over that of the normal, to 1 % from 4 on
+    wide = 1 + 1.71 / free + 2.2 / free**2
     low, high = _interval(value, resampled)[1:]
     return Interval(value, value - wide * (value - low), value + wide * (high - value))
 
@@ -99,7 +105,7 @@ def shift_interval(before: Array, after: Array, rng: np.random.Generator) -> Int
     _require_samples(before)
     _require_samples(after)
     (old, olds), (new, news) = (
-        _resampled(one, _stretches(len(one), rng), MIDDLE) for one in (before, after)
+        _resampled(one, _drawn(len(one), rng).counts, MIDDLE) for one in (before, after)
     )
     return _interval(new - old, news - olds, SHIFT_CONFIDENCE)
 
@@ -127,16 +133,30 @@ def _resampled(samples: Array, counts: Counts, band: Band) -> tuple[float, Array
     return float(value[0]), _band_means(ordered, counts[:, rounds_of], band)
 
 
-def _stretch(rounds: int) -> int:
-    return max(1, round(math.cbrt(rounds)))
+class _Drawn(NamedTuple):
+    """How often each round is in each resample `(ROUND_RESAMPLES, rounds)`, and of how many parts.
+
+    A resample of groups need not have as many rounds as there are.
+    """
+
+    counts: Counts
+    parts: float
 
 
-def _stretches(rounds: int, rng: np.random.Generator) -> Counts:
-    """Draw how often each round is in each resample of stretches `(ROUND_RESAMPLES, rounds)`.
+def _drawn(rounds: int, rng: np.random.Generator, together: int = 1) -> _Drawn:
+    groups = -(-rounds // together)
+    if together > 1 and groups >= FEWEST_GROUPS:
+        often = rng.multinomial(groups, np.full(groups, 1 / groups), size=ROUND_RESAMPLES)
+        return _Drawn(np.repeat(often, together, axis=1)[:, :rounds], groups)
+    length = max(1, round(math.cbrt(rounds)))
+    return _Drawn(_stretches(rounds, length, rng), rounds / length)
+
+
+def _stretches(rounds: int, length: int, rng: np.random.Generator) -> Counts:
+    """Draw stretches of successive rounds `(ROUND_RESAMPLES, rounds)`.
 
     The last round is followed by the first. The last stretch of a resample is cut off.
     """
-    length = _stretch(rounds)
     starts = rng.integers(rounds, size=(ROUND_RESAMPLES, -(-rounds // length)))
     drawn = (starts[:, :, None] + np.arange(length)).reshape(ROUND_RESAMPLES, -1)[:, :rounds]
     rows = np.arange(ROUND_RESAMPLES)[:, None] * rounds
@@ -150,13 +170,13 @@ def _band_means(ordered: Array, counts: Counts, band: Band) -> Array:
     Sample i of the sorted ones counts `counts[row, i]` times. The median is the middle 1 or 2; any
     other band has one sample at least.
     """
-    total = counts.shape[1]  # every resample has as many samples as there are
+    upto = np.cumsum(counts, axis=1)
+    total = upto[:, -1:]
     middle, half = sum(band) / 2 * total, (band[1] - band[0]) / 2 * total
-    half = max(half, 1.0 - total % 2 / 2 if band == MEDIAN else 0.5)
-    first = max(0.0, middle - half)
-    upto = np.clip(np.cumsum(counts, axis=1), first, first + 2 * half)
-    inside = np.diff(upto, axis=1, prepend=first)
-    return np.asarray(inside @ ordered / (2 * half))
+    half = np.maximum(half, 1.0 - total % 2 / 2 if band == MEDIAN else 0.5)
+    first = np.maximum(0.0, middle - half)
+    inside: Array = np.diff(np.clip(upto, first, first + 2 * half), axis=1, prepend=first)
+    return np.asarray(inside @ ordered / (2 * half[:, 0]))
 
 
 def _interval(value: float, resampled: Array, confidence: float = CONFIDENCE) -> Interval:

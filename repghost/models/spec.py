@@ -25,7 +25,7 @@ class ModelSpec:
     """What every network has: images `(N, in_chs, H, W)` in, logits `(N, num_classes)` out.
 
     `weights` is a checkpoint to start from. Its content decides the result, as `weights_digest`;
-    where it lies does not.
+    where it lies does not. `from_run` names a finished run whose checkpoint it is.
     """
 
     family: str = ""
@@ -33,6 +33,7 @@ class ModelSpec:
     in_chs: int = 3
     weights: str | None = field(default=None, metadata={"machine": True})
     weights_digest: str | None = None
+    from_run: str | None = field(default=None, metadata={"machine": True})
 
     NAME: ClassVar[str] = ""  # of the family, as the paper prints it
 
@@ -69,7 +70,7 @@ class ModelSpec:
     def settled(self) -> Self:
         """Return self with each switch that cannot act set to what it acts as."""
         acting = {idle.switch: idle.acts_as for idle in self.idle}
-        return replace(self, weights=None, **acting)
+        return replace(self, weights=None, from_run=None, **acting)
 
     def check_input(self, size: int) -> None:
         """Refuse images of `size` pixels a side that the network cannot take.

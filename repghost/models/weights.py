@@ -101,6 +101,12 @@ def unwrapped(checkpoint: object, ema: bool = True) -> dict[str, Tensor]:
     return {_bare(key): value for key, value in found.items()}
 
 
+def classes_in(state_dict: Mapping[str, Tensor], otherwise: int) -> int:
+    """Return how many classes a classifier's weights are for: its last linear layer's outputs."""
+    linear = [value for value in state_dict.values() if value.ndim == 2]
+    return len(linear[-1]) if linear else otherwise
+
+
 def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Copy named tensors into `model`: its own names, or the released ones into a RepGhostNet.
 

@@ -13,7 +13,7 @@ from repghost.atomic import read_json, write_json
 from repghost.lock import Held, Lock
 from repghost.provenance import commit, versions
 from repghost.settings import Settings
-from repghost.sweep.driver import Driver, Launcher
+from repghost.sweep.driver import Driver, Launcher, More
 from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.plan.twins import say_twins
 from repghost.sweep.space.compose import Composer
@@ -39,7 +39,9 @@ def sweep(
     with opened(points[0].settings, study, command, console, launcher) as driver:
         tickets = driver.enroll(points)
         say_twins(points, console)
-        return driver.drive(tickets)
+        if not driver.base.sweep.refine:
+            return driver.drive(tickets)
+        return _refined(driver, tickets, lambda room: [])
 
 
 def search(
@@ -62,6 +64,14 @@ def search(
         return _search(driver, space, composer, sampler)
 
 
+def _refined(driver: Driver, tickets: Sequence[Ticket], more: More) -> int:
+    """Bring the sweep to its end, and then the runs that decide most about the front."""
+    tickets = [*tickets, *driver.refine.resume()]
+    code = driver.drive(tickets, lambda room: more(room) or driver.refine.more(room))
+    driver.say(driver.refine.verdict())
+    return code
+
+
 def _search(driver: Driver, space: Space, composer: Composer, sampler: SamplerSpec) -> int:
     """Go on with the study's variants, and with what Optuna suggests after them."""
     from repghost.sweep.space.search import Search
@@ -82,12 +92,16 @@ def _search(driver: Driver, space: Space, composer: Composer, sampler: SamplerSp
     suggested = Search(space.dimensions, point, sampler, n_trials=n_trials, max_ms=max_ms)
 
     def more(room: int) -> list[Ticket]:
-        tickets = driver.ledger.tickets()
+        refined = driver.refine.rows  # are none of `n_trials`
+        tickets = [ticket for ticket in driver.ledger.tickets() if ticket.row not in refined]
         ahead = most - sum(not ticket.life.ended for ticket in tickets)
         return driver.enroll(suggested.more(max(0, min(room, ahead)), tickets))
 
     known = [Point(ticket.swept, ticket.settings) for ticket in driver.ledger.tickets()]
-    code = driver.drive(driver.enroll(known), more)
+    tickets = driver.enroll(known)
+    code = (
+        _refined(driver, tickets, more) if driver.base.sweep.refine else driver.drive(tickets, more)
+    )
     if refused:
         driver.say(f"{len(refused)} combinations are not allowed, such as: {refused[0]}")
     if suggested.ended:
@@ -130,6 +144,7 @@ def _note_provenance(folder: Path, base: Settings, command: str, launcher: Launc
         "storage": base.storage.url,
         "latency": asdict(base.latency),
         "parallel": base.parallel,
+        "stop": asdict(base.stop),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(folder / "study.json", known | now)

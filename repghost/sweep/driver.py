@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from repghost.cores import share_cores
+from repghost.failures import MACHINES_ERRORS
 from repghost.latency.queue.database import StoreError
 from repghost.latency.store import Store
 from repghost.lock import Lock
@@ -21,13 +23,13 @@ from repghost.sweep.flights import Places
 from repghost.sweep.jobs.launchers import LocalSpec, SlurmSpec
 from repghost.sweep.jobs.local import LocalJobs
 from repghost.sweep.jobs.snapshot import take
+from repghost.sweep.refine import Refine
 from repghost.sweep.results import Results
 from repghost.sweep.scheduler import Scheduler
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Outcome, Ticket
 from repghost.timing import waits_for_worker
-from repghost.trial import MACHINES_ERRORS, share_cores
 
 POLL_S = 0.3
 WRITE_S = 3.0  # between two writes of results.csv
@@ -60,13 +62,22 @@ class Driver:
         self.base, self._study, self._folder, self._lock = base, base.study, folder, lock
         self._command, self.console, self._launcher = command, console, launcher
         (folder / STOP).unlink(missing_ok=True)
+        _check_cohort(base.sweep.cohort, launcher)
         store = Store(base.storage.url)
         here = (
             (base.parallel, launcher.tasks_per_node) if isinstance(launcher, LocalSpec) else (None,)
         )
         self.evaluator = TrialEvaluator(store, base.outputs, *here)
         self.ledger = Ledger(folder, self._study, base)
+        self.evaluator.longer = self.ledger.longer
         self.evaluator.foresee(self.ledger.tickets())
+        self.refine = Refine(
+            self.ledger,
+            self.evaluator,
+            self.enroll,
+            count=base.sweep.refine,
+            assumed=base.stop.points,
+        )
         self._results = Results(folder / "results.csv", self._study, self.evaluator)
         asked = (ticket.settings for ticket in self.ledger.tickets()[:1])
         self._watch = WorkerWatch(self.evaluator.timings.workers, [base, *asked], base.storage.url)
@@ -123,6 +134,7 @@ class Driver:
             self._places(),
             max_requeues=self.base.max_requeues,
             stop=self.base.stop,
+            cohort=self.base.sweep.cohort,
             more=more,
         )
 
@@ -179,7 +191,8 @@ class Driver:
         return Counter(found)
 
     def _show(self, scheduler: Scheduler) -> None:
-        for notice in [*self._watch.notices(self._needed), *scheduler.take_notices()]:
+        chosen, self.refine.notices = self.refine.notices, []
+        for notice in [*self._watch.notices(self._needed), *scheduler.take_notices(), *chosen]:
             self.say(notice)
         tickets = self.ledger.tickets()
         self._lines.show(tickets, scheduler.flights)
@@ -245,3 +258,17 @@ class Driver:
     def say(self, text: str) -> None:
         """Print a line as it is."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_cohort(cohort: int, launcher: Launcher) -> None:
+    """Refuse cohorts of trainings that have several processes each.
+
+    Raises:
+        ValueError: that was asked for.
+    """
+    nodes = launcher.nodes if isinstance(launcher, SlurmSpec) else 1
+    if cohort > 1 and launcher.tasks_per_node * nodes > 1:
+        raise ValueError(
+            f"sweep.cohort={cohort}: needs trainings of one process each"
+            " (hydra.launcher.tasks_per_node=1, nodes=1)"
+        )

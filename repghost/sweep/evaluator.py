@@ -1,19 +1,23 @@
 """What a sweep asks of its variants: how far each is by its files, and what to run next."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
+from repghost.cores import threads_for
+from repghost.failures import ALMOST_NOTHING
 from repghost.latency.record import Measurement
 from repghost.latency.store import Store
 from repghost.run import Run
+from repghost.settings import Settings
 from repghost.steps import End, Step, next_step
+from repghost.sweep.extra import Longer
 from repghost.sweep.jobs.contract import Task
 from repghost.sweep.rungs import Curve
 from repghost.sweep.ticket import Outcome, Ticket
 from repghost.timing import Mark, Timings, waits_for_worker
-from repghost.trial import ALMOST_NOTHING, run_stage, threads_for
+from repghost.trial import run_stage
 
 
 class Evaluator(Protocol):
@@ -23,8 +27,12 @@ class Evaluator(Protocol):
         """Say from the files alone which stage a variant needs next, or how it ended."""
         ...
 
-    def task(self, ticket: Ticket, stage: str) -> Task:
-        """Return the work of one stage, ready for a job."""
+    def task(self, ticket: Ticket, stage: str, cohort: str = "") -> Task:
+        """Return the work of one stage, ready for a job, alone or in the cohort of that name."""
+        ...
+
+    def stream(self, ticket: Ticket) -> str:
+        """Name the batches that the variant is trained on: equal for those that get the same."""
         ...
 
     def error(self, ticket: Ticket) -> str | None:
@@ -56,7 +64,8 @@ class TrialEvaluator:
     """The road of `repghost.trial`: prepare, measure, train.
 
     Trainings on this machine share its cores, `parallel` at a time, each of so many `processes`;
-    with None each takes what the cluster gives to its job.
+    with None each takes what the cluster gives to its job. `longer` are the study's longer
+    measurements by graph, each in place of the one before once it is made.
     """
 
     def __init__(
@@ -70,10 +79,14 @@ class TrialEvaluator:
             "train": None if parallel is None else threads_for(parallel * processes),
         }
         self._processes = processes
+        self.longer: Mapping[str, Longer] = {}
 
     def latency(self, ticket: Ticket, name: str | None = None) -> Measurement | None:
         """Return the latency of the variant's network, by default on the first device."""
-        return self.timings.latency(ticket.settings, self._run(ticket), name)
+        run, longer = self._run(ticket), self._longer(ticket)
+        if longer and name in (None, longer.latency.devices[0]):
+            return self.timings.latency(longer, run) or self.timings.latency(ticket.settings, run)
+        return self.timings.latency(ticket.settings, run, name)
 
     def foresee(self, tickets: Iterable[Ticket]) -> None:
         """Read what is known of these variants' latencies in few queries."""
@@ -83,12 +96,39 @@ class TrialEvaluator:
 
     def review(self, ticket: Ticket) -> Step | Outcome:
         """Say from files and database alone which stage a variant needs next, or how it ended."""
-        step = next_step(ticket.settings, self._run(ticket), self.timings)
+        step = self._step(ticket)
         if not isinstance(step, End):
             return step
         latency = step.latency
         ms, ratio = (latency.latency_ms, latency.latency_ratio) if latency else (None, None)
         return Outcome(step.state, step.top1, ms, step.reason, ratio=ratio)
+
+    def _step(self, ticket: Ticket) -> Step | End:
+        """Go on to a longer measurement after the end; the end stands where that one fails."""
+        step = next_step(ticket.settings, self._run(ticket), self.timings)
+        longer = self._longer(ticket)
+        if longer is None or not isinstance(step, End) or step.state == "failed":
+            return step
+        further = next_step(longer, self._run(ticket), self.timings)
+        failed = isinstance(further, End) and further.state == "failed"
+        return step if failed else further
+
+    def _longer(self, ticket: Ticket) -> Settings | None:
+        """Return the settings of a longer measurement of the variant's graph, if there is one."""
+        if not self.longer:
+            return None
+        deployed = self._run(ticket).deployed(ticket.settings.timed_shape)
+        longer = self.longer.get(deployed["fingerprint"]) if deployed else None
+        settings = longer.of(ticket.settings) if longer else ticket.settings
+        return None if settings is ticket.settings else settings
+
+    def _settings(self, ticket: Ticket) -> Settings:
+        """Return the settings of what the variant needs next."""
+        longer = self._longer(ticket)
+        if longer is None:
+            return ticket.settings
+        step = next_step(ticket.settings, self._run(ticket), self.timings)
+        return longer if isinstance(step, End) else ticket.settings
 
     def awaited(self, ticket: Ticket) -> str:
         """Name the device whose worker is waited for."""
@@ -109,16 +149,20 @@ class TrialEvaluator:
         One that ended without its first latency, such as a stopped one, does not need it any more.
         """
         if not ticket.life.ended:
-            return self.timings.needed_of_workers(ticket.settings, self._run(ticket))
+            return self.timings.needed_of_workers(self._settings(ticket), self._run(ticket))
         marks = self.further(ticket).items()
         return {name for name, mark in marks if waits_for_worker(name, mark)}
 
-    def task(self, ticket: Ticket, stage: str) -> Task:
+    def task(self, ticket: Ticket, stage: str, cohort: str = "") -> Task:
         """Return a stage of `repghost.trial`."""
-        arguments = (ticket.settings, stage, self._threads[stage])
+        arguments = (self._settings(ticket), stage, self._threads[stage])
         several = stage == "train" and self._processes > 1
         function = partial(run_stage, processes=self._processes) if several else run_stage
-        return Task(ticket.row, ticket.key, stage, function, arguments)
+        return Task(ticket.row, ticket.key, stage, function, arguments, cohort)
+
+    def stream(self, ticket: Ticket) -> str:
+        """As `Settings.stream`."""
+        return ticket.settings.stream
 
     def error(self, ticket: Ticket) -> str | None:
         """Return the first line of the run's `error.txt`."""
@@ -142,13 +186,15 @@ class TrialEvaluator:
         return self._run(ticket).lock.is_held()
 
     def curve(self, ticket: Ticket) -> Curve | None:
-        """Return top-1 after each epoch so far."""
+        """Return the first objective after each epoch so far."""
         history, latency = self._run(ticket).history(), self.latency(ticket)
         if not history or latency is None:
             return None
-        scores = tuple(record["top1"] for record in history)
+        scores = tuple(record[ticket.settings.objective.name] for record in history)
         epochs = ticket.settings.recipe.epochs
-        return Curve(ticket.row, ticket.configuration, latency.latency_ms, epochs, scores)
+        objective, task = ticket.settings.objective, ticket.settings.task.kind
+        told = (latency.latency_ms, epochs, scores, objective.label, task)
+        return Curve(ticket.row, ticket.configuration, *told)
 
     def blocked(self) -> str | None:
         """Say that the disk of the outputs is full, where it is."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from repghost.atomic import write_text
 from repghost.latency.record import Measurement
+from repghost.objective import BOX_MAP
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.sweep.evaluator import TrialEvaluator
@@ -39,6 +40,10 @@ TAIL = (
     "error",
     "reference",
     "flags",
+)
+DETECTION = (  # columns of a study that has a detector
+    *("detector", *BOX_MAP.scores),
+    *("backbone_ms", "backbone_low", "backbone_high", "backbone_share"),
 )
 FURTHER = (*TIMES, "device")  # of each device but the first, as NAME:latency_ms and so on
 Row = dict[str, Any]
@@ -73,7 +78,8 @@ class Results:
         """Replace the file where its content would change; say whether it did."""
         text = io.StringIO()
         further = [f"{name}:{column}" for name in self._further for column in FURTHER]
-        columns = [*HEAD, *self._swept, *TAIL, *further]
+        detects = any("detector" in row for _, row in self._rows.values())
+        columns = [*HEAD, *self._swept, *TAIL, *(DETECTION if detects else ()), *further]
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(row for _, row in self._rows.values())
@@ -90,8 +96,24 @@ class Results:
         row |= _deployed(ticket, run) | self._latency(ticket) | self._on_further(ticket)
         result = run.result()
         if result and life.state == "finished":
-            row |= {name: result[name] for name in ("top1", "top5", "epochs", "commit")}
+            names = (*ticket.settings.objective.scores, "epochs", "commit")
+            row |= {name: result[name] for name in names if name in result}
             row["seconds"] = round(result["seconds"], 1)
+        return row | self._of_detector(ticket, run)
+
+    def _of_detector(self, ticket: Ticket, run: Run) -> Row:
+        """Return what is known of a detector beside its scores: how much of it is its backbone."""
+        if not ticket.settings.task.detects:
+            return {}
+        row: Row = {"detector": ticket.settings.task.kind}
+        whole, backbone = self._evaluator.latency(ticket), None
+        for fingerprint in run.graphs(ticket.settings.timed_shape)[1:]:
+            backbone = self._evaluator.timings.of_graph(ticket.settings, fingerprint)
+        if backbone and whole:
+            limits = (backbone.latency_low, backbone.latency_high)
+            row |= {"backbone_ms": backbone.latency_ms, "backbone_low": limits[0]}
+            row |= {"backbone_high": limits[1]}
+            row["backbone_share"] = round(backbone.latency_ms / whole.latency_ms, 4)
         return row
 
     def _latency(self, ticket: Ticket) -> Row:

@@ -1,8 +1,8 @@
 """Who may stop early: a variant that enough others, none of them slower, clearly beat at a rung.
 
 Optuna refuses to prune a trial with two objectives. Here latency is known before the training
-starts, so that top-1 alone is compared, and only with variants that are not slower. Pure functions
-of the epochs so far, without torch or Optuna.
+starts, so that the score alone is compared, and only with variants of the same task that are not
+slower. Pure functions of the epochs so far, without torch or Optuna.
 """
 
 import math
@@ -22,8 +22,8 @@ class StopSpec:
     `rungs` are shares of the epochs, such as [0.1, 0.3], at which variants are compared. One is
     stopped when at least `enough` others that are not slower were clearly better: by more than
     `noise` standard deviations of a difference between two runs. `points` is the standard
-    deviation between seeds, in points of top-1, that is assumed until seeds in the study say more.
-    With `resume`, stopped variants go on from their checkpoints, and nobody is stopped.
+    deviation between seeds, in points of the score, that is assumed until seeds in the study say
+    more. With `resume`, stopped variants go on from their checkpoints, and nobody is stopped.
     """
 
     rungs: list[float] = field(default_factory=list)
@@ -54,10 +54,10 @@ class StopSpec:
 
 @dataclass(frozen=True)
 class Curve:
-    """How far a variant is: top-1 in percent after each of its finished epochs.
+    """How far a variant is: its score in percent after each of its finished epochs.
 
     `row` is the study's name for it, `group` that of its configuration without the seed, and
-    `epochs` the number that it is to be trained for.
+    `epochs` the number that it is to be trained for. `label` names the score of its `task`.
     """
 
     row: str
@@ -65,13 +65,15 @@ class Curve:
     latency_ms: float
     epochs: int
     scores: tuple[float, ...]
+    label: str = "top-1"
+    task: str = "train"
 
     def epoch_at(self, rung: float) -> int:
         """Return the number of finished epochs with which this variant has passed a rung."""
         return max(1, math.ceil(rung * self.epochs - 1e-9))  # 0.07 * 100 is 7.000000000000001
 
     def score_at(self, rung: float) -> float | None:
-        """Return top-1 at a rung; None before it, and where it is not a number."""
+        """Return the score at a rung; None before it, and where it is not a number."""
         epoch = self.epoch_at(rung)
         score = self.scores[epoch - 1] if epoch <= len(self.scores) else math.nan
         return score if math.isfinite(score) else None
@@ -93,8 +95,9 @@ class Halt:
     rung: float
     epoch: int
     epochs: int
-    top1: float
+    score: float
     rivals: tuple[Rival, ...]
+    label: str
 
     @property
     def margin(self) -> float:
@@ -105,9 +108,10 @@ class Halt:
         names = ", ".join(rival.group for rival in self.rivals[:NAMED])
         more = f" and {len(self.rivals) - NAMED} more" if self.rivals[NAMED:] else ""
         return (
-            f"at rung {self.rung:g} (epoch {self.epoch} of {self.epochs}) top-1 {self.top1:.2f} %"
-            f" was behind {len(self.rivals)} that are not slower, by {self.rivals[-1].lead:.2f}"
-            f" points or more where noise explains {self.margin:.2f}: {names}{more}"
+            f"at rung {self.rung:g} (epoch {self.epoch} of {self.epochs}) {self.label}"
+            f" {self.score:.2f} % was behind {len(self.rivals)} that are not slower, by"
+            f" {self.rivals[-1].lead:.2f} points or more where noise explains {self.margin:.2f}:"
+            f" {names}{more}"
         )
 
 
@@ -125,7 +129,7 @@ def verdict(curve: Curve, others: Iterable[Curve], spec: StopSpec) -> Halt | Non
     score = curve.score_at(rung)
     if score is None:
         return None
-    seen = _unique([*others, curve])
+    seen = _unique([*(other for other in others if other.task == curve.task), curve])
     sd = _noise(_by_group(seen, rung).values(), spec.points)
     not_slower = [
         other
@@ -135,7 +139,7 @@ def verdict(curve: Curve, others: Iterable[Curve], spec: StopSpec) -> Halt | Non
     rivals = _rivals(score, _by_group(not_slower, rung), spec.noise * sd)
     if len(rivals) < spec.enough:
         return None
-    return Halt(rung, curve.epoch_at(rung), curve.epochs, score, rivals)
+    return Halt(rung, curve.epoch_at(rung), curve.epochs, score, rivals, curve.label)
 
 
 def _last_rung(curve: Curve, spec: StopSpec) -> float | None:

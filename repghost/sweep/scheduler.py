@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import repeat
 from typing import Any
 
 from repghost.steps import AWAIT
+from repghost.sweep.cohorts import Cohorts
 from repghost.sweep.evaluator import Evaluator
 from repghost.sweep.flights import DOING, Flight, Places, state_of
 from repghost.sweep.jobs.contract import Backend, Job, Phase, Sight
@@ -33,11 +34,13 @@ class Scheduler:
         *,
         max_requeues: int,
         stop: StopSpec,
+        cohort: int = 1,
         more: Callable[[int], Iterable[Ticket]] = lambda room: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger, self._evaluator, self._places = ledger, evaluator, places
         self._max_requeues, self._stop, self._more = max_requeues, stop, more
+        self._cohorts = Cohorts(cohort, evaluator.stream)
         self._clock = clock
         self.flights: dict[Ticket, Flight] = {}
         self.todo: dict[Ticket, str] = {}
@@ -212,7 +215,7 @@ class Scheduler:
 
     def _take_more(self) -> None:
         """Fill the room with further tickets; here with as many again, to be measured together."""
-        slots = self._places.training.slots
+        slots = self._places.training.slots * self._cohorts.size
         ahead = 2 * slots if self._places.training.trains_here else slots
         while room := max(0, ahead - self._at_hand):
             tickets = list(self._more(room))
@@ -251,10 +254,16 @@ class Scheduler:
         measure = [] if measuring or (here and stages) else self._to_measure(ready)
         if here and (measuring or measure):
             return [measure] if measure else []
-        at_work = stages.count("train")
-        to_train = (t for t in ready if self.todo[t] == "train")
-        train = list(islice(self._once(to_train), self._places.training.room(at_work)))
-        return [group for group in (measure, train) if group]
+        return [group for group in (measure, self._to_train(ready)) if group]
+
+    def _to_train(self, ready: Sequence[Ticket]) -> list[Ticket]:
+        """Return the trainings that there is room for, those of a cohort in a row."""
+        at_work = [f.job for f in self.flights.values() if f.job.stage == "train"]
+        measured = [t for t, f in self.flights.items() if f.job.stage != "train"]
+        coming = measured + [ticket for ticket, stage in self.todo.items() if stage != "train"]
+        free = self._once(t for t in ready if self.todo[t] == "train")
+        groups = self._cohorts.ready(free, coming, self._places.training.room(at_work))
+        return [ticket for group in groups for ticket in group]
 
     def _to_measure(self, ready: Sequence[Ticket]) -> list[Ticket]:
         """Return what is to be prepared or, once all of that is, measured together."""
@@ -279,7 +288,8 @@ class Scheduler:
         stage = self.todo[tickets[0]]
         backend = self._places.of(stage)
         while tickets:
-            tasks = [self._evaluator.task(ticket, stage) for ticket in tickets]
+            named = self._cohorts.named(tickets) if stage == "train" else zip(tickets, repeat(""))
+            tasks = [self._evaluator.task(ticket, stage, name) for ticket, name in named]
             jobs = backend.submit(tasks)
             taken = {job.row: job for job in jobs}
             for ticket in [ticket for ticket in tickets if ticket.row in taken]:

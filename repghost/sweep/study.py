@@ -1,7 +1,7 @@
 """The ledger of a sweep: an Optuna study in an append-only journal that survives kill -9."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from repghost.settings import Settings
+from repghost.sweep.extra import Extra, Longer, noted
 from repghost.sweep.journal import Journal, mend
 from repghost.sweep.space.points import LATENCY, Point, Value
 from repghost.sweep.ticket import Life, Outcome, Ticket
@@ -29,6 +30,7 @@ FIRST_LIFE = f"{LIFE}0"
 COMMON = (
     "config"  # attribute of the study: the config of its first variant; others note what differs
 )
+REFINED = "refined"  # attribute of the study: its runs beyond the sweep's own, in their order
 Config = dict[str, Any]
 
 
@@ -85,8 +87,9 @@ class Ledger:
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
         if any(not {"row", FIRST_LIFE} <= trial.user_attrs.keys() for trial in trials):
             raise ValueError(f"{journal}: is of an older version; move it away to start it anew")
-        noted = self._storage.get_study_user_attrs(self._study_id)
-        self._common: Config = noted.get(COMMON, {})
+        notes = self._storage.get_study_user_attrs(self._study_id)
+        self._common: Config = notes.get(COMMON, {})
+        self._extras = [noted(note) for note in notes.get(REFINED, [])]
         latest = {trial.user_attrs["row"]: trial for trial in trials}
         self._tickets = {row: self._ticket(trial) for row, trial in latest.items()}
         self._asked: dict[str, Ticket] = {}
@@ -113,17 +116,43 @@ class Ledger:
                 tickets.append(ticket)
         return tickets
 
+    def again(self, tickets: Iterable[Ticket]) -> list[Ticket]:
+        """Begin a new trial of each of these variants, in place of the ones that have ended."""
+        with self.together():
+            new = [self._add(Point(ticket.swept, ticket.settings)) for ticket in tickets]
+        for ticket in new:
+            self._tickets[ticket.row] = self._asked[ticket.row] = ticket
+        return new
+
+    @property
+    def extras(self) -> list[Extra]:
+        """The study's runs beyond the sweep's own, in the order in which they were chosen."""
+        return list(self._extras)
+
+    @property
+    def longer(self) -> dict[str, Longer]:
+        """The latest longer measurement of each graph, by its fingerprint."""
+        return {extra.graph: extra for extra in self._extras if isinstance(extra, Longer)}
+
+    def note_extra(self, extra: Extra) -> None:
+        """Note a run that was chosen, before it is begun.
+
+        Raises:
+            OSError: it could not be written; it is not noted.
+        """
+        notes = [one.note() for one in (*self._extras, extra)]
+        self._storage.set_study_user_attr(self._study_id, REFINED, notes)
+        self._extras.append(extra)
+
     def _add(self, point: Point) -> Ticket:
         variant, life = point.settings.variant, Life(since=self._now())
         if not self._common:
             self._common = variant.config()
             self._storage.set_study_user_attr(self._study_id, COMMON, self._common)
-        own = {
-            name: group
-            for name, group in variant.config().items()
-            if group != self._common.get(name)
-        }
-        trial = _waiting(point, {"key": variant.key, "config": own, FIRST_LIFE: life.note()})
+        config = {name: {} for name in self._common} | variant.config()
+        own = {n: group for n, group in config.items() if group != self._common.get(n)}
+        notes = {"key": variant.key, "config": own, FIRST_LIFE: life.note()}
+        trial = _waiting(point, notes | {"repeat": point.settings.latency.repeat})
         trial_id = self._storage.create_new_trial(self._study_id, trial)
         number = self._storage.get_trial_number_from_id(trial_id)
         self._open_trials.add(number)
@@ -187,7 +216,9 @@ class Ledger:
         lives = [Life.noted(attrs[f"{LIFE}{number}"]) for number in range(count)]
         row, key, swept = attrs["row"], attrs["key"], attrs["swept"]
         ticket = Ticket(trial.number, trial._trial_id, row, key, swept, lives)
-        ticket.settle(lambda: _rebuilt(self._base, self._common | attrs["config"], swept))
+        timed = {f"{LATENCY}repeat": attrs["repeat"]} if "repeat" in attrs else {}
+        config = self._common | attrs["config"]
+        ticket.settle(lambda: _rebuilt(self._base, config, timed | swept))
         return ticket
 
 
@@ -204,7 +235,7 @@ def _waiting(point: Point, notes: dict[str, Any]) -> FrozenTrial:
     )
 
 
-def _rebuilt(base: Settings, config: Config, swept: dict[str, Value]) -> Settings:
+def _rebuilt(base: Settings, config: Config, swept: Mapping[str, Value]) -> Settings:
     """Settings of a variant that this command did not ask for, from what the study noted."""
     variant = Variant.from_config(config)
     timed: dict[str, Any] = {
@@ -216,5 +247,6 @@ def _rebuilt(base: Settings, config: Config, swept: dict[str, Value]) -> Setting
         data=variant.data,
         recipe=variant.recipe,
         seed=variant.seed,
+        task=variant.task if variant.task.detects else base.task,
         latency=replace(base.latency, **timed),
     )

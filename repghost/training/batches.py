@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -30,13 +30,20 @@ class Batch:
         """Return the images on `device` as the network takes them, normalised float32."""
         return finished(self.images, self.finish, device)
 
+    def there(self, device: torch.device) -> "Batch":
+        """Return the batch finished, on `device`, for several who take their step with it."""
+        return Batch(self.on(device), self.targets.to(device), self.skipped)
+
     def first(self, count: int) -> "Batch":
         """Return a batch of its first images."""
         finish = self.finish and self.finish.first(count)
         return Batch(self.images[:count], self.targets[:count], [], finish)
 
 
-class Source(Protocol):
+Made = TypeVar("Made", covariant=True)  # a batch
+
+
+class Source(Protocol[Made]):
     """Training and validation batches; what comes depends on seed, epoch and step alone.
 
     Where several processes train one network, each has a source of its own, which gives its `Rows`
@@ -45,11 +52,11 @@ class Source(Protocol):
 
     steps: int
 
-    def train(self, epoch: int, start: int) -> Iterator[Batch]:
+    def train(self, epoch: int, start: int) -> Iterator[Made]:
         """Yield the batches of `epoch` from step `start` on."""
         ...
 
-    def val(self) -> Iterator[Batch]:
+    def val(self) -> Iterator[Made]:
         """Yield every validation image of these rows once, unaugmented."""
         ...
 

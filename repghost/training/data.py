@@ -10,7 +10,7 @@ from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
 
-def open_source(data: DataSpec, recipe: RecipeSpec, seed: int, rows: Rows = ALL) -> Source:
+def open_source(data: DataSpec, recipe: RecipeSpec, seed: int, rows: Rows = ALL) -> Source[Batch]:
     """Return the source that `data` names; it gives `rows` of every batch.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The training loop: SGD, cosine with warm-up, EMA, label smoothing, on timm's parts.
+"""The state of a training and its step: SGD, EMA, label smoothing, on timm's parts.
 
 A run killed at any moment and started again ends with the same weights, bit for bit (same number
 of threads and processes): a step depends on the state that the checkpoint holds and on a random
@@ -8,30 +8,26 @@ state made from (seed, epoch, step, rank), never on what happened in the process
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from timm.layers import convert_sync_batchnorm
-from timm.loss import LabelSmoothingCrossEntropy
 from timm.optim import create_optimizer_v2
-from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
-from repghost.interrupt import Interrupted, Stop
-from repghost.training.batches import Batch, Source, seed_everything
+from repghost.training.batches import Source, seed_everything
 from repghost.training.checkpoint import State
-from repghost.training.evaluate import evaluate
 from repghost.training.exchange import Exchange, norms, told_alone
-from repghost.training.journal import Journal, Record
+from repghost.training.goal import Classification, Goal
+from repghost.training.journal import Record
+from repghost.training.layout import channels_last
 from repghost.training.memory import fitting_images, is_out_of_memory, out_of_memory
 from repghost.training.precision import autocast, compiled, usable
 from repghost.training.ranks import ALONE, Ranks
+from repghost.training.schedule import schedule_of
 from repghost.training.spec import RecipeSpec
 from repghost.training.tidings import Tidings
 
@@ -52,20 +48,12 @@ class Wish(NamedTuple):
         return Wish(self.stop or other.stop, self.save or other.save)
 
 
-@dataclass
-class Trained:
-    """A finished training: the network that is scored and deployed, and its last record."""
-
-    model: nn.Module
-    history: list[Record]
-    skipped: list[str]
-    warnings: list[str]
-
-
 class Training:
     """One run between two checkpoints: the weights, what moves them, and the place in the data.
 
-    Where there are several `ranks`, `source` gives this one's rows of every batch.
+    Where there are several `ranks`, `source` gives this one's rows of every batch. `clock` tells
+    the seconds that count as the run's. `goal` is what is learnt, a classification by default; its
+    batches are those of `source`.
 
     Raises:
         ValueError: the recipe asks for what this device does not have.
@@ -74,31 +62,34 @@ class Training:
     def __init__(
         self,
         model: nn.Module,
-        source: Source,
+        source: Source[Any],
         recipe: RecipeSpec,
         seed: int,
         device: torch.device,
         ranks: Ranks = ALONE,
+        clock: Callable[[], float] = time.monotonic,
+        goal: Goal | None = None,
     ) -> None:
+        self.clock = clock
         self.source, self.recipe, self.seed, self.device = source, recipe, seed, device
         self.ranks = ranks
         torch.backends.cudnn.deterministic = True  # or a run that goes on differs in its bits
         self._plain = model
         model = _with_synced_norms(model, recipe, device, ranks)
-        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = channels_last(model, device)
         self._forward = compiled(self.model) if recipe.compile else self.model
         self._enter_training()
         self.ema = ModelEmaV3(self.model, decay=recipe.step_decay) if recipe.ema_decay else None
         self.optimizer = create_optimizer_v2(
             self.model,
-            opt="sgd",
+            opt="sgd" if recipe.nesterov else "momentum",
             lr=recipe.scaled_lr,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
             **({"fused": True} if device.type == "cuda" else {}),
         )
-        self.schedule = _schedule(self.optimizer, recipe, source.steps)
-        self.loss = LabelSmoothingCrossEntropy(recipe.label_smoothing)
+        self.schedule = schedule_of(self.optimizer, recipe, source.steps)
+        self.goal = goal or Classification(recipe.label_smoothing)
         self.amp = usable(recipe.amp, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.amp == "fp16")
         self._tidings = Tidings(device)
@@ -150,7 +141,7 @@ class Training:
         for name in PLACE:
             setattr(self, name, state[name])
 
-    def train_step(self, batch: Batch) -> None:
+    def train_step(self, batch: Any) -> None:
         """Move the weights by one batch.
 
         Raises:
@@ -160,7 +151,7 @@ class Training:
             RankLost, RankFailed: another process is gone.
         """
         self.skipped += [name for name in batch.skipped if name not in self.skipped]
-        if len(batch.targets) > 1 or self._exchange:  # BatchNorm needs two images
+        if len(batch.targets) >= self.goal.least_images or self._exchange:
             rank = (self.ranks.rank,) if self.ranks.rank else ()
             seed_everything(self.seed, self.epoch, self.step, DROPOUT_STREAM, *rank)
             self._descend_or_say_what_fits(batch)
@@ -178,7 +169,7 @@ class Training:
         agreed, self._agreed = self._agreed, Wish()
         return agreed
 
-    def _descend_or_say_what_fits(self, batch: Batch) -> None:
+    def _descend_or_say_what_fits(self, batch: Any) -> None:
         try:
             return self._descend(batch)
         except (MemoryError, RuntimeError) as error:
@@ -189,13 +180,13 @@ class Training:
         fits = fitting_images(len(batch.targets), partial(self._probe, batch), self.device)
         raise out_of_memory(self.recipe.batch_size, self.ranks.world, fits, self.device)
 
-    def _probe(self, batch: Batch, images: int) -> None:
+    def _probe(self, batch: Any, images: int) -> None:
         """Do what takes memory in a step, on the first images of a batch."""
         if self.recipe.sync_bn and self.ranks.world > 1:
             raise torch.OutOfMemoryError  # the others are not there to take part
         self._loss_of(batch.first(images)).backward()  # type: ignore[no-untyped-call]
 
-    def _descend(self, batch: Batch) -> None:
+    def _descend(self, batch: Any) -> None:
         self._set_lr()
         if not self.model.training:
             self._enter_training()
@@ -206,20 +197,20 @@ class Training:
         if self.ema:  # like timm, from the first step's weights on: counted from 1
             self.ema.update(self.model, self.epoch * self.source.steps + self.step + 1)
 
-    def _alone(self, batch: Batch) -> Tensor:
+    def _alone(self, batch: Any) -> Tensor:
         """Make the gradients of the mean loss of a batch."""
         loss = self._loss_of(batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return told_alone(loss.detach(), len(batch.targets))
 
-    def _together(self, batch: Batch) -> Tensor:
+    def _together(self, batch: Any) -> Tensor:
         """Make the gradients of the mean loss of all processes' images, the same on each of them.
 
-        One that has no two images, which a BatchNorm needs, takes part with none.
+        One that has too few images, for a BatchNorm two, takes part with none.
         """
         assert self._exchange is not None
-        images = len(batch.targets) if len(batch.targets) > 1 else 0
+        images = len(batch.targets) if len(batch.targets) >= self.goal.least_images else 0
         self._exchange.begin()
         loss = torch.zeros((), device=self.device)
         if images:
@@ -228,13 +219,10 @@ class Training:
         wish, self._wish = self._wish, Wish()
         return self._exchange.finish(loss.detach(), images, wish)
 
-    def _loss_of(self, batch: Batch) -> Tensor:
+    def _loss_of(self, batch: Any) -> Tensor:
         """Return the mean loss of the images of a batch."""
-        images = batch.on(self.device).to(memory_format=torch.channels_last)
-        targets = batch.targets.to(self.device, non_blocking=True)
-        with autocast(self.amp, self.device):
-            loss: Tensor = self.loss(self._forward(images), targets)
-        return loss
+        precision = autocast(self.amp, self.device)
+        return self.goal.loss(self._forward, batch, self.device, precision)
 
     def _hear(self, *, all: bool = False) -> None:
         """Take in what steps came to, as far as it has arrived, or `all` of it."""
@@ -270,15 +258,13 @@ class Training:
         self._hear(all=True)
         if self.images == 0:
             raise ValueError(f"no training image could be read ({len(self.skipped)} skipped)")
-        scores = evaluate(self.scored, self.source.val(), self.device, self.ranks)
-        self.skipped += [name for name in scores.skipped if name not in self.skipped]
+        found = self.goal.scored(self.scored, self.source.val(), self.device, self.ranks)
+        self.skipped += [name for name in found.skipped if name not in self.skipped]
         self._gather_skipped()
         record = {
             "epoch": self.epoch,
             "train_loss": self.loss_sum / self.images,
-            "val_loss": scores.loss,
-            "top1": scores.top1,
-            "top5": scores.top5,
+            **found.scores,
             "lr": self.optimizer.param_groups[0]["lr"],
             "skipped": len(self.skipped),
         }
@@ -288,56 +274,6 @@ class Training:
 
 
 PLACE = ("epoch", "step", "images", "loss_sum", "seconds", "history", "skipped")
-
-
-def train(
-    training: Training, folder: Path, key: str, on_epoch: Callable[[Record], None], stop: Stop
-) -> Trained:
-    """Train to the recipe's last epoch, from the checkpoint in `folder` where there is one.
-
-    `metrics.jsonl` in `folder` gets a line an epoch, each epoch once. `on_epoch` sees each record.
-    With several processes all call this; the first alone reads and writes `folder`.
-
-    Raises:
-        Interrupted: a process was told to end; the checkpoint is that of the last step.
-        TrainingDiverged: the loss is NaN or infinite.
-        RankLost, RankFailed: another process is gone.
-        OSError: a checkpoint or a record cannot be written.
-    """
-    together = training.ranks.world > 1
-    with Journal(folder, key, on_epoch, training.ranks.leads) as journal:
-        state = training.ranks.from_first(journal.load())
-        if state:
-            training.restore(state)
-        journal.begin(training.history)
-        while training.epoch < training.recipe.epochs:
-            with stop.deferred() if together else nullcontext():
-                _run_epoch(training, journal, stop)
-    return Trained(training.deployable, training.history, training.skipped, journal.warnings)
-
-
-def _run_epoch(training: Training, journal: Journal, stop: Stop) -> None:
-    """Run the rest of the epoch; save now and then within it, when told to end, and at its end."""
-    start, before = time.monotonic(), training.seconds
-    batches = training.source.train(training.epoch, training.step)
-    with stop.deferred():
-        for batch in batches:
-            training.train_step(batch)
-            training.seconds = before + time.monotonic() - start
-            is_due = journal.is_due(training.recipe.checkpoint_every_s)
-            agreed = training.agree(Wish(stop=bool(stop.asked), save=is_due))
-            if agreed.stop:
-                journal.save(training.state(), wait=True)
-                stop.obey()
-                raise Interrupted("told to end: a signal came to another process")
-            if agreed.save:
-                journal.save(training.state())
-            journal.look()
-    record = training.end_epoch()
-    training.seconds = before + time.monotonic() - start
-    record["seconds"] = training.seconds - sum(row["seconds"] for row in training.history[:-1])
-    with stop.deferred():
-        journal.save(training.state(), record)
 
 
 def _with_synced_norms(
@@ -353,18 +289,3 @@ def _with_synced_norms(
         )
     synced: nn.Module = convert_sync_batchnorm(deepcopy(model))
     return synced
-
-
-def _schedule(
-    optimizer: torch.optim.Optimizer, recipe: RecipeSpec, steps: int
-) -> CosineLRScheduler:
-    """Cosine to `min_lr` over the whole run, counted in steps or, as in the paper, in epochs."""
-    per = steps if recipe.schedule_per_step else 1
-    return CosineLRScheduler(
-        optimizer,
-        t_initial=recipe.epochs * per,
-        lr_min=recipe.min_lr,
-        warmup_t=min(round(recipe.warmup_epochs * per), recipe.epochs * per - 1),
-        warmup_lr_init=recipe.warmup_lr,
-        t_in_epochs=not recipe.schedule_per_step,
-    )

@@ -1,18 +1,26 @@
 """From a set of images to the batches of one process, made by others in time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from torch.utils.data import DataLoader
 
-from repghost.training.batches import Batch, Place
+from repghost.training.batches import Place, shuffled
 from repghost.training.rows import Rows
 from repghost.training.spec import DataSpec
 
-if TYPE_CHECKING:
-    from repghost.training.fast import FastSet
-    from repghost.training.folder import ImageSet
+B = TypeVar("B")  # a batch
+Made = TypeVar("Made", covariant=True)
+
+
+class Pieces(Protocol[Made]):
+    """Images by their place, and what makes a batch of some."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def collate(self) -> Callable[[Any], Made]: ...
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,15 @@ class Feed:
         """Return it as `data` asks for it."""
         return cls(rows, data.workers, data.timeout_s if data.workers else 0)
 
-    def batches(
-        self, images: "FastSet | ImageSet", places: list[Place], batch_size: int
-    ) -> Iterator[Batch]:
+    def epoch(
+        self, images: Pieces[B], seed: int, epoch: int, batch_size: int, start: int
+    ) -> Iterator[B]:
+        """Yield this process's part of an epoch's whole batches, shuffled, from step `start` on."""
+        order = shuffled(len(images), seed, epoch).tolist()
+        first, last = start * batch_size, len(images) // batch_size * batch_size
+        return self.batches(images, [(epoch, index) for index in order[first:last]], batch_size)
+
+    def batches(self, images: Pieces[B], places: list[Place], batch_size: int) -> Iterator[B]:
         """Yield this process's part of each batch of the images at `places`.
 
         Raises:
@@ -38,16 +52,16 @@ class Feed:
         """
         whole = [places[at : at + batch_size] for at in range(0, len(places), batch_size)]
         loader: DataLoader[Any] = DataLoader(
-            images,
+            images,  # type: ignore[arg-type]
             batch_sampler=[batch[self.rows.of(len(batch))] for batch in whole],
             num_workers=self.workers,
-            collate_fn=images.collate,  # type: ignore[arg-type]
+            collate_fn=images.collate,
             timeout=self.timeout_s,
         )
         return in_time(iter(loader), self.timeout_s)
 
 
-def in_time(batches: Iterator[Batch], timeout_s: float) -> Iterator[Batch]:
+def in_time(batches: Iterator[B], timeout_s: float) -> Iterator[B]:
     """Yield what a loader brings.
 
     Raises:

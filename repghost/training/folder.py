@@ -13,10 +13,10 @@ from timm.data import create_transform
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from repghost.training.batches import Batch, Place, seed_everything, shuffled
+from repghost.training.batches import Batch, Place, seed_everything
 from repghost.training.crops import UNREADABLE, as_image
 from repghost.training.fast import FastSet
-from repghost.training.feed import Feed
+from repghost.training.feed import Feed, Pieces
 from repghost.training.pictures import Pictures, training_pictures, validation_pictures
 from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec
@@ -28,17 +28,14 @@ class FolderSource:
     """Training and validation batches of photographs; see `batches.Source`."""
 
     def __init__(self, data: DataSpec, recipe: RecipeSpec, seed: int, rows: Rows = ALL) -> None:
-        self._train = _train_set(training_pictures(data), data, recipe, seed)
+        self._train: Pieces[Batch] = _train_set(training_pictures(data), data, recipe, seed)
         self._val = FolderVal(data, recipe.batch_size, rows)
         self._feed, self._seed = Feed.of(data, rows), seed
         self.batch_size = min(recipe.batch_size, len(self._train))
         self.steps = len(self._train) // self.batch_size
 
     def train(self, epoch: int, start: int) -> Iterator[Batch]:
-        order = shuffled(len(self._train), self._seed, epoch).tolist()
-        first, last = start * self.batch_size, self.steps * self.batch_size
-        places = [(epoch, index) for index in order[first:last]]
-        return self._feed.batches(self._train, places, self.batch_size)
+        return self._feed.epoch(self._train, self._seed, epoch, self.batch_size, start)
 
     def val(self) -> Iterator[Batch]:
         return iter(self._val)

@@ -7,7 +7,9 @@ from typing import Any, Self
 from repghost.training.pack_index import find_index
 
 MACHINE = {"machine": True}  # metadata of fields that change speed, not results: not in the key
-DATA_KINDS = ("digits", "folder")
+LATER = {"later": True}  # of fields that came later: at their default not in the key, which stays
+DATA_KINDS = ("digits", "folder", "coco")
+PADDED_TO = 32  # a detector's images are filled up to multiples of its largest stride
 AMPS = ("none", "bf16", "fp16")
 DECODES = ("timm", "fast")
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "eval")}
@@ -17,6 +19,8 @@ SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", 
 class DataSpec:
     """Images and labels: `kind=digits` is bundled, `kind=folder` reads `root` or timm's `name`.
 
+    `kind=coco` are photographs with boxes and masks: their short side is scaled to `input_size`, or
+    less where the long one would exceed `max_size`.
     `root` may be a folder that `repghost.training.pack` wrote. `decode=fast` draws other crops of
     the same distribution and interpolates a little differently: it is part of a run's key. A batch
     that `workers` processes have not brought after `timeout_s` ends the run; 0 waits on.
@@ -28,6 +32,7 @@ class DataSpec:
     num_classes: int | None = 10
     in_chs: int = 3
     input_size: int = 32
+    max_size: int | None = field(default=None, metadata=LATER)
     crop_pct: float = 0.875
     decode: str = "timm"
     workers: int = field(default=0, metadata=MACHINE)
@@ -36,14 +41,31 @@ class DataSpec:
     def __post_init__(self) -> None:
         if self.kind not in DATA_KINDS:
             raise ValueError(f"data.kind={self.kind}: allowed are {', '.join(DATA_KINDS)}")
-        if self.kind == "folder" and self.in_chs != 3:
+        if self.kind != "digits" and self.in_chs != 3:
             raise ValueError(f"data.in_chs={self.in_chs}: images of a folder are read as RGB, 3")
+        if (self.max_size is None) == (self.kind == "coco"):
+            raise ValueError(
+                f"data.max_size={self.max_size}: data.kind=coco needs it, no other kind reads it"
+            )
         if self.decode not in DECODES:
             raise ValueError(f"data.decode={self.decode}: allowed are {', '.join(DECODES)}")
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"data.crop_pct={self.crop_pct}: must be in (0, 1]")
-        _require_positive("data", self, "num_classes", "in_chs", "input_size")
+        _require_positive("data", self, "num_classes", "in_chs", "input_size", "max_size")
+        if self.max_size is not None and self.max_size < self.input_size:
+            raise ValueError(
+                f"data.max_size={self.max_size}: must be at least data.input_size={self.input_size}"
+            )
         _require_at_least_zero("data", self, "workers", "timeout_s")
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The input (C, H, W) that a trained network is deployed for."""
+        if self.max_size is None:
+            return self.in_chs, self.input_size, self.input_size
+        sides = (self.input_size, self.max_size)
+        height, width = (-(-side // PADDED_TO) * PADDED_TO for side in sides)
+        return self.in_chs, height, width
 
     def counted(self, split: str = "train", needed: bool = True) -> Self:
         """Return self with `num_classes` known: where it is None, those of the folder or the pack.
@@ -54,6 +76,8 @@ class DataSpec:
         Raises:
             ValueError: a folder that should hold images is missing or has no class folders.
         """
+        if self.kind == "coco":
+            return self._counted_in_file(needed)
         if self.kind != "folder" or not (needed or self.num_classes is None):
             return self
         if self.name:
@@ -67,6 +91,26 @@ class DataSpec:
             split_folder(self.root, "val")
         classes = len(val_classes(self.root))
         return self if self.num_classes else replace(self, num_classes=classes)
+
+    def _counted_in_file(self, needed: bool) -> Self:
+        from repghost.detection.annotations import annotation_file, category_count
+
+        if needed:
+            annotation_file(self.root, "train")
+        if self.num_classes and not needed:
+            return self
+        file = annotation_file(self.root, "val")
+        return self if self.num_classes else replace(self, num_classes=category_count(file))
+
+
+def _parse_milestones(text: str | None) -> tuple[int, ...]:
+    words = [] if text is None else text.split("+")
+    epochs = tuple(int(word) for word in words if word.isdecimal())
+    if len(epochs) != len(words) or list(epochs) != sorted(set(epochs)) or 0 in epochs:
+        raise ValueError(
+            f"recipe.milestones={text}: must be rising epochs joined by +, such as 8+11, or null"
+        )
+    return epochs
 
 
 def val_folder(root: str | None) -> Path:
@@ -124,6 +168,21 @@ def class_folders(folder: Path) -> list[str]:
     return names
 
 
+OF_STEPS = {  # of the recipe: what a network does with its batches
+    *("epochs", "lr", "lr_batch", "min_lr", "warmup_epochs", "warmup_lr", "schedule_per_step"),
+    *(
+        "milestones",
+        "momentum",
+        "nesterov",
+        "weight_decay",
+        "label_smoothing",
+        "dropout",
+        "ema_decay",
+    ),
+    *("amp", "sync_bn", "freeze_bn", "compile", "checkpoint_every_s"),
+}
+
+
 @dataclass(frozen=True)
 class RecipeSpec:
     """How a network is trained: SGD with momentum, cosine with warm-up, EMA, label smoothing.
@@ -131,6 +190,8 @@ class RecipeSpec:
     `lr` and `ema_decay`, the average's decay in a step, are meant for a batch of `lr_batch` images:
     see `scaled_lr`, `step_decay`. `ema_decay=0` switches the average off; else it is what is scored
     and deployed.
+    With `milestones`, such as "8+11", the rate is divided by 10 after these epochs instead of the
+    cosine.
     `epochs=0` trains nothing: latency and cost alone are scored.
     `amp` is the format of a step: float32 ("none"), bf16 or fp16. With several processes each one's
     BatchNorm sees its own images, with `sync_bn` those of all; `freeze_bn` keeps the statistics
@@ -157,6 +218,8 @@ class RecipeSpec:
     auto_augment: str | None = None
     random_erasing: float = 0.0
     shift_px: int = 2
+    milestones: str | None = field(default=None, metadata=LATER)
+    nesterov: bool = field(default=True, metadata=LATER)
     amp: str = "none"
     sync_bn: bool = False
     freeze_bn: bool = False
@@ -168,6 +231,7 @@ class RecipeSpec:
         _require_positive("recipe", self, "checkpoint_every_s")
         _require_at_least_zero("recipe", self, "epochs", "min_lr", "warmup_lr", "shift_px")
         _require_at_least_zero("recipe", self, "warmup_epochs")
+        _parse_milestones(self.milestones)
         _require_at_least_zero("recipe", self, "momentum", "weight_decay", "color_jitter")
         for name in ("label_smoothing", "dropout", "ema_decay", "hflip", "random_erasing"):
             if not 0 <= getattr(self, name) <= 1:
@@ -183,6 +247,11 @@ class RecipeSpec:
             )
 
     @property
+    def falls_after(self) -> tuple[int, ...]:
+        """The epochs of `milestones`."""
+        return _parse_milestones(self.milestones)
+
+    @property
     def scaled_lr(self) -> float:
         """`lr` for `batch_size` images, linearly as in timm's `--lr-base`."""
         return self.lr * self.batch_size / self.lr_batch
@@ -191,6 +260,10 @@ class RecipeSpec:
     def step_decay(self) -> float:
         """The average's decay in a step of `batch_size` images: after as many images, the same."""
         return float(self.ema_decay ** (self.batch_size / self.lr_batch))
+
+    def of_batches(self) -> dict[str, Any]:
+        """Return what decides the batches, epoch by epoch; the rest is done with them."""
+        return {name: value for name, value in vars(self).items() if name not in OF_STEPS}
 
     @property
     def trains(self) -> bool:

@@ -1,8 +1,11 @@
 """Writes a study's folder as a sweep leaves it: what the analysis tests read."""
 
+import base64
 import csv
+import gzip
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -241,3 +244,9 @@ def write_timings(
     folder = write_study(outputs, rows, study, "variant")
     write_provenance(folder)
     return folder
+
+
+def figures_of(html):
+    """Return the figures of a report by name, unpacked."""
+    match = re.search(r'<script type="application/octet-stream" id="figures">(.*?)</script>', html)
+    return json.loads(gzip.decompress(base64.b64decode(match[1])))

@@ -60,15 +60,15 @@ def test_an_effect_is_the_paired_difference_whatever_the_seeds_luck_adds(tmp_pat
     )
     effect = of(main_effects(results), "model.reparam")
     assert effect.name == "reparam bn → id"
-    assert effect.top1.value == pytest.approx(1.0)
-    assert effect.top1.interval == pytest.approx((1 - 0.2484, 1 + 0.2484), abs=1e-3)
-    assert (effect.top1.n, effect.blocks, effect.verdict) == (3, 2, "better")
+    assert effect.score.value == pytest.approx(1.0)
+    assert effect.score.interval == pytest.approx((1 - 0.2484, 1 + 0.2484), abs=1e-3)
+    assert (effect.score.n, effect.blocks, effect.verdict) == (3, 2, "better")
 
 
 def test_with_one_seed_there_is_no_interval_and_the_table_says_so(tmp_path):
     results = grid(tmp_path, lambda b, w, s: 70 + (b == "id"), seeds=1)
     effect = of(main_effects(results), "model.reparam")
-    assert effect.top1.value == pytest.approx(1.0) and effect.top1.interval is None
+    assert effect.score.value == pytest.approx(1.0) and effect.score.interval is None
     assert effect.verdict == "1 seed: no interval"
     assert "1 seed: there is no interval" in printed(results)
 
@@ -120,7 +120,7 @@ def test_an_interaction_is_the_difference_of_differences(tmp_path):
     )
     (effect,) = interaction_effects(results)
     assert effect.name == "reparam bn → id by width 1 → 2"
-    assert effect.top1.value == pytest.approx(2)
+    assert effect.score.value == pytest.approx(2)
     assert effect.latency.value == pytest.approx(2)
 
 
@@ -159,7 +159,7 @@ def test_among_many_variants_a_lone_small_p_is_a_tie_after_holm(tmp_path):
     names = tuple(f"b{n}" for n in range(6))
     results = grid(tmp_path, lambda b, w, s: 70 + source.gauss(0, 1), branches=names)
     effects = [one for one in main_effects(results) if one.keys == ("model.reparam",)]
-    assert any(one.top1.p < 0.05 for one in effects)
+    assert any(one.score.p < 0.05 for one in effects)
     assert all(one.verdict in ("tie", "tie after Holm") for one in effects)
 
 

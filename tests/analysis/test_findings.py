@@ -27,9 +27,9 @@ def variants_of(tmp_path, *runs):
 def test_seeds_of_one_setting_become_mean_and_sample_standard_deviation(tmp_path):
     variants = variants_of(tmp_path, seeds("bn", 98.0, 99.0, 100.0), seeds("id", 97.0))
     bn = variants["bn"]
-    assert (bn.top1.mean, bn.top1.std, bn.top1.n, bn.seeds) == (99.0, 1.0, 3, (0, 1, 2))
-    assert variants["id"].top1.std is None
-    assert variants["id"].top1.interval is None
+    assert (bn.score.mean, bn.score.std, bn.score.n, bn.seeds) == (99.0, 1.0, 3, (0, 1, 2))
+    assert variants["id"].score.std is None
+    assert variants["id"].score.interval is None
 
 
 def test_the_interval_over_seeds_is_students():
@@ -41,7 +41,7 @@ def test_runs_that_did_not_finish_do_not_count_in_the_mean(tmp_path):
     rows = [*seeds("bn", 98.0, 99.0), studies.failed("NaN", **{"model.reparam": "bn"}, seed=2)]
     rows.append(studies.run(**{"model.reparam": "bn"}, seed=3, top1=10.0, state="running"))
     (variant,) = group(study(tmp_path, rows))
-    assert variant.top1.mean == 98.5
+    assert variant.score.mean == 98.5
     assert variant.seed_count == "2/4"
     assert variant.state == "1 failed, 1 running"
 

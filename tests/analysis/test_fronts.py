@@ -1,51 +1,23 @@
 import io
 import json
 import math
-import time
+import shlex
 
-import numpy as np
 import pytest
 import studies
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
 from analysis.__main__ import main
-from analysis.chances import Points, chances, draw_top1, on_front
 from analysis.fronts import advice, fronts, next_command
 from analysis.fronts_table import fronts_dict, fronts_summary, nearest
 from analysis.hypervolume import end_times, growth, hypervolume, knee
-from analysis.pareto import pareto_front
 from analysis.printing import put
 from analysis.results import load
 
 SMALL = st.integers(0, 4).map(float)
 POINTS = st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=12)
-
-
-def points(rows, spread=None, degrees=0, graph=None, training=None):
-    """Make points of rows (latency, error of its logarithm, top-1, seeds)."""
-    latency, error, top1, seeds = (np.array(column, float) for column in zip(*rows, strict=True))
-    each = np.arange(len(rows))
-    return Points(
-        latency,
-        error,
-        each if graph is None else np.array(graph),
-        top1,
-        seeds.astype(int),
-        each if training is None else np.array(training),
-        spread,
-        degrees,
-    )
-
-
-@given(st.lists(POINTS, min_size=1, max_size=5))
-def test_rows_of_fronts_equal_the_exact_front_of_each_row(rows):
-    n = min(map(len, rows))
-    latency, top1 = np.array([row[:n] for row in rows]).transpose(2, 0, 1)
-    found = on_front(latency, top1)
-    for row, flags in zip(rows, found, strict=True):
-        assert set(np.flatnonzero(flags)) == set(pareto_front(row[:n]))
 
 
 @given(POINTS)
@@ -59,68 +31,6 @@ def test_hypervolume_equals_the_count_of_unit_cells_that_are_dominated(cloud):
 def test_hypervolume_ignores_nan_infinities_and_what_is_worse_than_the_reference():
     cloud = [(math.nan, 9.0), (0.0, math.inf), (9.0, 9.0), (1.0, 0.0), (1.0, 2.0)]
     assert hypervolume(cloud, (2.0, 1.0)) == 1.0
-
-
-def test_a_hundred_thousand_points_take_about_a_second_at_most():
-    source = np.random.default_rng(0)
-    cloud = [tuple(row) for row in source.random((100_000, 2)).tolist()]
-    best = math.inf
-    for _ in range(3):
-        start = time.perf_counter()
-        pareto_front(cloud)
-        best = min(best, time.perf_counter() - start)
-    assert best < 3  # 0.1 s on an idle core; shared ones are given room
-
-
-def test_the_chance_of_two_points_is_that_of_the_normal_distribution():
-    """One latency; top-1 differs by one standard error of the difference: 0.8413."""
-    found = chances(
-        points([(1, 0, 70.0, 2), (1, 0, 71.0, 2)], spread=1.0, degrees=10**6, graph=[0, 0]),
-        draws=20_000,
-    )
-    assert found.front == pytest.approx([0.1587, 0.8413], abs=0.01)
-
-
-def test_a_latency_that_is_not_sure_leaves_its_share_of_the_doubt():
-    """Equal medians of latency with a better top-1: the poorer is on the front if it is faster."""
-    found = chances(points([(1, 0.1, 70.0, 1), (1, 0.1, 80.0, 1)]), draws=20_000)
-    assert found.front == pytest.approx([0.5, 1.0], abs=0.02)
-    assert found.by_latency[0] == pytest.approx(0.5, abs=0.02) and found.by_top1[0] == 0
-    assert list(found.rival) == [1, -1]
-
-
-def test_twins_share_one_latency_so_the_poorer_is_never_on_the_front_by_its_luck():
-    found = chances(points([(1, 0.3, 70.0, 1), (1, 0.3, 80.0, 1)], graph=[0, 0]))
-    assert list(found.front) == [0, 1]
-
-
-def test_one_training_timed_twice_has_one_top1():
-    drawn = draw_top1(
-        points([(1, 0, 70, 2), (2, 0, 70, 2)], 1.0, 4, training=[0, 0]),
-        50,
-        np.random.default_rng(0),
-    )
-    assert (drawn[:, 0] == drawn[:, 1]).all() and len(set(drawn[:, 0])) == 50
-
-
-def test_few_degrees_of_freedom_give_the_tails_of_students_t():
-    drawn = draw_top1(points([(1, 0, 0, 1)], 1.0, 2), 200_000, np.random.default_rng(0))
-    assert (np.abs(drawn) > 4.303).mean() == pytest.approx(0.05, abs=0.005)
-
-
-@given(POINTS)
-@settings(deadline=None, max_examples=40)
-def test_without_any_doubt_the_chances_are_the_front(cloud):
-    found = chances(points([(ms + 1, 0, top1, 1) for ms, top1 in cloud]), draws=3)
-    assert set(np.flatnonzero(found.front == 1)) == set(pareto_front(cloud))
-    assert set(found.front) <= {0.0, 1.0}
-
-
-def test_ten_thousand_variants_are_drawn_in_pieces():
-    source = np.random.default_rng(1)
-    rows = [(ms, 0.01, top1, 1) for ms, top1 in 1 + source.random((10_000, 2))]
-    found = chances(points(rows), draws=210)
-    assert found.front.shape == (10_000,) and 1 < found.front.sum() < 200
 
 
 def test_the_knee_is_where_the_front_bends():
@@ -175,21 +85,36 @@ def two(outputs, seeds, gap, half=0.001, ms=(1.0, 1.0)):
     return load(folder)
 
 
-def test_doubt_about_top1_asks_for_seeds_in_the_studys_own_command(tmp_path):
+def test_doubt_about_top1_asks_for_a_seed_in_the_studys_own_command(tmp_path):
     results = two(tmp_path, seeds=2, gap=0.3, ms=(1.0, 0.9))
     (front,) = fronts(results)
-    (one,) = advice(front, results)
-    assert (one.variant, one.cause, one.rival) == ("bn", "top-1", "id")
-    assert "model.reparam=bn,id seed=2,3 study=demo" in one.command
-    assert one.command.startswith("python launch.py -m ")
+    runs = advice(front, results)
+    assert {one.kind for one in runs} == {"seed"} and {one.variant for one in runs} <= {"bn", "id"}
+    shares = [one.share for one in runs]
+    assert all(0 < share < 1 for share in shares)
+    assert next_command(results, 3) == "python launch.py -m model.reparam=bn,id,dconv " + (
+        "sweep.refine=3"
+    )
 
 
 def test_doubt_about_latency_asks_for_rounds(tmp_path):
     results = two(tmp_path, seeds=4, gap=20, half=0.05)
     (front,) = fronts(results)
-    (one,) = advice(front, results)
-    assert (one.variant, one.cause) == ("bn", "latency")
-    assert "latency.repeat=1 latency.max_rounds=400 latency.precision=0.005" in one.command
+    first = advice(front, results)[0]
+    assert first.kind == "rounds" and "4 times the latency rounds of" in first.what
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["+sweeps=table6", "hydra/sweeper=search n_trials=9 +model.width=interval(0.1,1)"],
+)
+def test_the_command_of_a_search_or_of_named_variants_stays_what_it_is(tmp_path, words):
+    folder = studies.write_demo(tmp_path)
+    command = shlex.join(["python", "launch.py", "-m", *words.split()])
+    studies.write_provenance(folder, command=f"{command} sweep.refine=2 plan=true")
+    note = {"op_code": 2, "study_id": 0, "user_attr": {"refined": [{"kind": "seed"}] * 2}}
+    (folder / "study.journal").write_text(json.dumps(note) + "\n")
+    assert next_command(load(folder), 3) == f"{command} sweep.refine=5"
 
 
 def test_what_is_sure_is_called_front_and_dominated_and_nothing_more_is_asked_for(tmp_path):
@@ -197,12 +122,6 @@ def test_what_is_sure_is_called_front_and_dominated_and_nothing_more_is_asked_fo
     (front,) = fronts(results)
     assert [front.status(i) for i in range(2)] == ["front", "dominated"]
     assert advice(front, results) == []
-
-
-def test_a_value_that_a_shell_would_read_is_quoted():
-    assert next_command({}, "s", {"model.reparam": "id+dconv", "a": "x;y"}) == (
-        "python launch.py -m model.reparam=id+dconv 'a=x;y' study=s"
-    )
 
 
 def text_of(results, budget=(math.inf, -math.inf), width=100):
@@ -231,7 +150,7 @@ def test_the_table_fits_its_terminal(tmp_path, width):
 def test_a_command_stays_on_one_line_to_be_copied(tmp_path):
     text = text_of(two(tmp_path, seeds=2, gap=0.3, ms=(1.0, 0.9)), width=40)
     (line,) = (line for line in text.splitlines() if line.startswith("  python"))
-    assert line.endswith("study=demo")
+    assert "sweep.refine=" in line
 
 
 def test_a_budget_names_the_best_that_fits_or_the_nearest(tmp_path, capsys):
@@ -265,7 +184,7 @@ def test_json_holds_chances_sets_and_what_to_run_next(tmp_path):
         "id": "front",
         "bn": "undecided",
     }
-    assert found["within_budget"] == ["id", "bn"] and found["next"][0]["cause"] == "top-1"
+    assert found["within_budget"] == ["id", "bn"] and found["next"][0]["kind"] == "seed"
 
 
 def test_a_study_without_scores_says_so(tmp_path, capsys):

@@ -181,7 +181,7 @@ def test_a_curve_leaves_out_torn_lines_and_keeps_each_epoch_once(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
     curve = read_curve(tmp_path / "metrics.jsonl")
     assert [epoch.epoch for epoch in curve] == [0, 1]
-    assert (curve[1].train_loss, curve[1].val_loss, curve[1].top1) == (0.9, None, 51.0)
+    assert (curve[1].train_loss, curve[1].val_loss, curve[1].score) == (0.9, None, 51.0)
 
 
 def test_a_run_without_files_has_an_empty_curve_and_no_certificate(tmp_path):

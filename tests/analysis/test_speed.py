@@ -107,8 +107,7 @@ def test_a_wide_table_puts_intervals_below_their_medians(tmp_path):
 def test_the_report_shows_bars_and_no_accuracy(tmp_path):
     folder = studies.write_measured(tmp_path)
     html = write_report(folder).read_text(encoding="utf-8")
-    figures = json.loads(re.search(r'id="figures">(.*?)</script>', html, re.S)[1])
-    assert list(figures) == ["latency"]
+    assert set(studies.figures_of(html)) == {"parallel", "factors", "latency"}
     body = body_of(folder)
     assert "Highest over lowest" in body and "6.5 ×" in body and "4 of 4" in body
     assert 'id="latency"' in body and "Which variant (" in body

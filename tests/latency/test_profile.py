@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from repghost.deploy.quiet import captured_output
-from repghost.deploy.runtime import OperatorInfo, OperatorTimes
+from repghost.deploy.runtime import MnnNetwork, OperatorInfo, OperatorTimes
 from repghost.latency.devices.local import LocalDevice
 from repghost.latency.operators import layers_of
 from repghost.latency.profile import (
@@ -232,7 +232,7 @@ def test_no_rounds_and_no_network_are_errors() -> None:
 def test_an_interrupt_in_a_callback_ends_the_run_and_leaves_everything_usable(
     short_mnn: Path,
 ) -> None:
-    network = LocalDevice().load(short_mnn)
+    network = MnnNetwork.filled(short_mnn)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         for _ in range(5):

@@ -137,7 +137,7 @@ def test_no_more_than_four_networks_lie_in_memory_beside_the_reference() -> None
     bench = Bench()
     models = [bench.network(f"{i}", 3.0) for i in range(10)]
     list(bench.session(*models, budget=Budget(max_rounds=5)))
-    loads = bench.loads[11:]  # after those of the warm-up
+    loads = bench.loads[2 * 11 :]  # after those of the warm-up
     assert loads.count("reference") == 5 * 3  # 4, 4 and 2 networks beside it
     assert all(loads.count(f"{i}") == 5 for i in range(10))
 
@@ -186,7 +186,7 @@ def test_every_round_loads_all_anew_and_takes_turns_forth_and_back() -> None:
     bench = Bench()
     budget = Budget(max_rounds=30)
     (outcome,) = outcomes(list(bench.session(bench.network("a", 3.0), budget=budget))).values()
-    loads, visits = bench.loads[2:], outcome.samples_per_round // 3
+    loads, visits = bench.loads[2 * 2 :], outcome.samples_per_round // 3
     pairs = {tuple(loads[i : i + 2]) for i in range(0, len(loads), 2)}
     assert len(loads) == 60 and pairs == {("a", "reference"), ("reference", "a")}
     assert visits > 2

@@ -237,13 +237,15 @@ def test_bad_input_is_one_clear_line(tmp_path, argument, said, mode):
 def test_a_sweep_file_holds_its_network_s_keys_and_needs_m(tmp_path):
     said = launch(tmp_path, "-m", "model=ghostnet", "model.reparam=id", code=2)
     assert said == "error: unknown key model.reparam; model has family, width, reuse, weights," + (
-        " num_classes, in_chs\n"
+        " from_run, num_classes, in_chs\n"
     )
     said = launch(tmp_path, "+sweeps=table6", code=2)
     assert said == "error: this file of sweeps/ holds many variants: run it with -m\n"
 
 
-@pytest.mark.parametrize("word", ["plan=true", "detach=true", "n_trials=3", "hydra/launcher=slurm"])
+@pytest.mark.parametrize(
+    "word", ["plan=true", "detach=true", "n_trials=3", "sweep.refine=3", "hydra/launcher=slurm"]
+)
 def test_words_of_a_sweep_are_refused_without_m(tmp_path, word):
     said = launch(tmp_path, word, code=2)
     assert said == f"error: {word.split('=')[0]}: is for sweeps, also of one variant; add -m\n"

@@ -136,7 +136,7 @@ def test_nobody_is_stopped_by_default_nor_while_stopped_ones_are_resumed(found):
 def test_clearly_beaten_by_enough_that_are_not_slower_is_a_halt():
     halt = verdict(held("x", 2, 80), [held("a", 2, 90), held("b", 1, 95), held("c", 3, 99)], SPEC)
     assert halt is not None
-    assert (halt.rung, halt.epoch, halt.top1) == (0.3, 3, 80.0)
+    assert (halt.rung, halt.epoch, halt.score) == (0.3, 3, 80.0)
     assert [rival.group for rival in halt.rivals] == ["b", "a"]
     assert halt.margin == pytest.approx(2.0 * 0.5 * math.sqrt(2))
     assert str(halt) == (

@@ -52,8 +52,11 @@ class World:
             return Outcome("pruned", latency_ms=99.0)
         return Outcome("finished", 1.0, 1.0) if name in self.trained else "train"
 
-    def task(self, ticket: Ticket, stage: str) -> Task:
-        return Task(ticket.row, str(ticket.swept["name"]), stage, nothing, ())
+    def task(self, ticket: Ticket, stage: str, cohort: str = "") -> Task:
+        return Task(ticket.row, str(ticket.swept["name"]), stage, nothing, (), cohort)
+
+    def stream(self, ticket: Ticket) -> str:
+        return str(ticket.swept["name"]).rstrip("0123456789")
 
     def error(self, ticket: Ticket) -> str | None:
         return self.errors.get(str(ticket.swept["name"]))
@@ -89,8 +92,8 @@ class Machine:
     silent: bool = False
     company: list[set[str]] = field(default_factory=list)
 
-    def room(self, at_work: int) -> int:
-        return max(0, self.slots - at_work)
+    def room(self, at_work: Collection[Job]) -> int:
+        return max(0, self.slots - len(at_work))
 
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         jobs = []

@@ -11,7 +11,8 @@ from toy_training import Harm, network, train_digits
 
 from repghost.interrupt import Interrupted, Stop
 from repghost.training.data import open_source
-from repghost.training.engine import Trained, Training
+from repghost.training.engine import Training
+from repghost.training.loop import Trained
 from repghost.training.lost import RankLost
 from repghost.training.ranks import ALONE, Ranks
 from repghost.training.spec import DataSpec, RecipeSpec

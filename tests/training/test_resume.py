@@ -11,7 +11,8 @@ from repghost.models.registry import build
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.training.batches import Batch
 from repghost.training.data import open_source
-from repghost.training.engine import Training, TrainingDiverged, train
+from repghost.training.engine import Training, TrainingDiverged
+from repghost.training.loop import train
 from repghost.training.spec import DataSpec, RecipeSpec
 
 RECIPE = RecipeSpec(

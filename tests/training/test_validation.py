@@ -143,7 +143,11 @@ def test_classes_are_numbered_as_in_training_and_unknown_ones_are_refused(tmp_pa
     [
         (["task=validate"], "task=validate: give checkpoint=FILE, the weights to score"),
         (["task=validate", "checkpoint=none.pt"], "checkpoint=none.pt: no such file"),
-        (["task=test"], "task=test: allowed are train, validate"),
+        (
+            ["task=test"],
+            "task=test: there is none of this name; allowed are validate, retinanet, train,"
+            " maskrcnn",
+        ),
         (["-m", "task=validate", "seed=0,1"], "task=validate: is for one network; leave out -m"),
     ],
 )

@@ -13,7 +13,8 @@ from repghost.models.registry import build
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.training.batches import Batch, Source
 from repghost.training.data import open_source
-from repghost.training.engine import Trained, Training, train
+from repghost.training.engine import Training
+from repghost.training.loop import Trained, train
 from repghost.training.ranks import Ranks
 from repghost.training.spec import DataSpec, RecipeSpec
 

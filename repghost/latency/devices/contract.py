@@ -8,6 +8,8 @@ from typing import Protocol, Self
 
 from repghost.latency.record import DeviceState
 
+BLOCKS_TOGETHER = 3  # blocks of rounds in one process, where a device can have several
+
 
 class DeviceError(Exception):
     """The device cannot be timed on now: one line with what was found and what to do.

@@ -1,34 +1,34 @@
-"""This machine's CPU as a device: pinned, raised, alone, through MNN."""
+"""This machine's CPU as a device: pinned, raised, alone, through MNN in processes of its own."""
 
 import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from repghost.deploy.runtime import MnnNetwork, mnn_version
+from repghost.deploy.runtime import mnn_version
 from repghost.latency.devices.busy import Counters, Watch, core_shares, named, read_counters
-from repghost.latency.devices.contract import Check, DeviceError
+from repghost.latency.devices.contract import BLOCKS_TOGETHER, Check, DeviceError
 from repghost.latency.devices.entering import Reentrant
 from repghost.latency.devices.machine import Machine
 from repghost.latency.devices.machine_lock import MachineLock, Say, log
 from repghost.latency.devices.place import Place
+from repghost.latency.devices.runner import Runner, RunnerNetwork, Used
 from repghost.latency.devices.spec import BUSY, LocalSpec
 from repghost.latency.record import DeviceState
 
-INPUT_SEED = 0
 WATCH_S = 0.2  # for how long cores are looked at before one is chosen
 
 
 class LocalDevice(Reentrant):
     """This machine's CPU; entered, the calling thread is pinned to one core and more urgent.
 
-    One measurement runs on a machine at a time: entering waits for that of another process or
-    thread, and says so through `say`. With more threads than one the process is still one: it is
-    pinned to as many cores. Where the system has no affinity, or forbids it, nothing is pinned and
-    `state()` says why. `read` takes the counters by which the machine is quiet or busy.
+    So are the processes that it starts, in which networks run: another one after every few blocks
+    (see `runner`), on as many cores as threads are asked for. One measurement runs on a machine at
+    a time: entering waits for that of another process or thread, and says so through `say`. Where
+    the system has no affinity, or forbids it, nothing is pinned and `state()` says why. `read`
+    takes the counters by which the machine is quiet or busy.
 
     Raises:
         ValueError: a setting is none of those allowed.
@@ -54,32 +54,60 @@ class LocalDevice(Reentrant):
         self.lock = lock or MachineLock()
         self._say, self._sleep = say, sleep
         self._place = Place(self._machine, self._spec.core, self._spec.prefix)
-        self._watch = Watch(read or (lambda: read_counters(self._machine)))
-        self._threads = 1
+        self._threads, self._blocks = 1, 0
+        self._runner: Runner | None = None
+        self._used = Used()  # by the runners before this one
+        self._watch = Watch(read or self._counters)
 
     def _enter(self, stack: ExitStack) -> None:
         stack.enter_context(self.lock.held(self._say, self._sleep))
         stack.callback(self._place.give_back)
+        stack.callback(self._end_runner)
+        self._end_runner()  # one that was started outside runs anywhere
         self._place.take(self._busy_now())
         self._watch.start(self._place.cores)
         self._threads = 1
 
-    def load(self, path: Path, threads: int = 1, numerics: str = "fp32") -> MnnNetwork:
+    def load(self, path: Path, threads: int = 1, numerics: str = "fp32") -> RunnerNetwork:
         """Return the network of a `.mnn` file with seeded random input.
 
         Raises:
             ValueError: the file is missing, cannot be loaded, or has no fixed input shape.
         """
-        with self._place.seats(threads):
-            network = MnnNetwork(path, threads, numerics=numerics)
-        self._threads = threads
-        self._watch.move(self._place.cores)
-        shape = network.input_shape
-        if not shape or min(shape) < 1:
-            raise ValueError(f"{path}: its input is {shape}; export it with a fixed shape")
-        noise = np.random.default_rng(INPUT_SEED).normal(size=shape)
-        network.fill(noise.astype(np.float32))
-        return network
+        if threads != self._threads:
+            self._end_runner()
+            self._place.seat(threads)
+            self._threads = threads
+            self._watch.move(self._place.cores)
+        if self._runner and self._runner.has_ended:
+            self._end_runner()
+        self._runner = self._runner or Runner()
+        return self._runner.load(path, threads, numerics)
+
+    def renew(self) -> None:
+        """Begin a block of rounds: after every few of them networks get another process."""
+        self._blocks += 1
+        if self._blocks % BLOCKS_TOGETHER == 0:
+            self._end_runner()
+
+    def _end_runner(self) -> None:
+        if self._runner:
+            self._used = self._used_so_far()
+            self._runner = None
+
+    def _used_so_far(self) -> Used:
+        now = self._runner.used if self._runner else Used()
+        return Used(*map(sum, zip(self._used, now, strict=True)))
+
+    def _counters(self) -> Counters:
+        """Return the machine's counters; what the runners use is ours."""
+        found, used = read_counters(self._machine), self._used_so_far()
+        return replace(
+            found,
+            own_s=found.own_s + used.cpu_s,
+            process_s=found.process_s + used.cpu_s,
+            delayed_s=None if found.delayed_s is None else used.delayed_s,
+        )
 
     def ready(self, sleep: Callable[[float], None]) -> list[str]:
         """Wait until nothing else runs here, for at most `wait_s`; say in words what does.
@@ -87,6 +115,7 @@ class LocalDevice(Reentrant):
         Raises:
             DeviceError: others use the machine, and the device is set to refuse that.
         """
+        self.renew()
         own = self._spec.prefix
         words = self._watch.until_quiet(sleep, self._spec.wait_s)
         if words and self._spec.busy == "refuse":

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from repghost.latency.devices.busy import named
@@ -19,6 +17,8 @@ TASKS = Path("/proc/self/task")
 
 class Place:
     """Pins the calling thread, and only it, to cores and raises its priority; puts both back.
+
+    A process that it starts meanwhile has the same cores and priority.
 
     `core` is the core wanted, None for the least busy one of the fastest kind. Where the system
     does not pin, or does not raise, nothing is changed and `why_free` and `why_not_raised` say why.
@@ -50,33 +50,19 @@ class Place:
         self._raise()
 
     def give_back(self) -> None:
-        """Put cores and priority back as they were, of MNN's threads too."""
+        """Put cores and priority back as they were."""
         if self.cores:
-            _pin_thread(0, self._allowed)
-            for thread in POOL:
-                _pin_thread(thread, self._allowed)
+            with contextlib.suppress(OSError):  # what was allowed may be so no more
+                os.sched_setaffinity(0, self._allowed)
         if self._outer_nice is not None:
-            for thread in (0, *POOL):
-                with contextlib.suppress(OSError):  # lowering is always allowed; it may have ended
-                    os.setpriority(os.PRIO_PROCESS, thread, self._outer_nice)
+            os.setpriority(os.PRIO_PROCESS, 0, self._outer_nice)
         self.cores, self.nice, self._outer_nice = frozenset(), None, None
         self.why_free = self.why_not_raised = "nothing is being timed"
 
-    @contextlib.contextmanager
-    def seats(self, threads: int) -> Iterator[None]:
-        """Pin to one core a thread; the threads that MNN starts within are pinned there too.
-
-        MNN keeps its threads for later networks, and they keep their cores: all are moved here.
-        """
-        if not self.cores:
-            yield
-            return
-        self._pin(threads)
-        before = _threads()
-        yield
-        POOL.update(_threads() - before)
-        for thread in POOL:
-            _pin_thread(thread, self.cores)
+    def seat(self, threads: int) -> None:
+        """Pin to one core a thread."""
+        if self.cores:
+            self._pin(threads)
 
     def _choices(self, shares: dict[int, float]) -> list[int]:
         """Return the cores that may be used, the one wanted or the least busy first."""
@@ -128,19 +114,3 @@ def quietest(machine: Machine, allowed: set[int], shares: dict[int, float]) -> l
         return core not in fast, max(shares.get(one, 0.0) for one in threads), -core
 
     return sorted(allowed, key=rank)
-
-
-def _pin_thread(thread: int, cores: set[int] | frozenset[int]) -> None:
-    with contextlib.suppress(OSError):  # it may have ended, or what was allowed is so no more
-        os.sched_setaffinity(thread, cores)
-
-
-def _threads() -> set[int]:
-    """Return the threads of this process that are not Python's: those of its libraries."""
-    if not TASKS.exists():
-        return set()
-    ours = {thread.native_id for thread in threading.enumerate()}
-    return {int(task.name) for task in TASKS.iterdir()} - ours
-
-
-POOL: set[int] = set()  # MNN's threads: one pool a process, started once

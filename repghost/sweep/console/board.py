@@ -9,7 +9,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-COLUMNS = ("variant", "state", "epoch", "loss", "top-1 %", "latency ms", "left")
+from repghost.objective import TOP1, Objective, in_common
+
 NO_VALUE = "–"
 MANY = 12  # variants that move together are counted, not named
 
@@ -23,7 +24,8 @@ class Line:
     epoch: int = 0
     epochs: int = 0
     loss: float | None = None
-    top1: float | None = None
+    score: float | None = None
+    objective: Objective = TOP1
     latency: tuple[float, float, float] | None = None
     left_s: float | None = None
     reason: str = ""
@@ -35,7 +37,7 @@ class Line:
             self.state,
             f"{self.epoch}/{self.epochs}" if self.epoch else NO_VALUE,
             _number(self.loss, ".3f"),
-            _number(self.top1, ".2f"),
+            _number(self.score, ".2f"),
             "{:.3f} [{:.3f}, {:.3f}]".format(*self.latency) if self.latency else NO_VALUE,
             _clock(self.left_s) if self.left_s is not None else NO_VALUE,
         ]
@@ -68,7 +70,7 @@ class LiveBoard:
         self._live.__exit__(*error)
 
     def show(self, lines: Sequence[Line]) -> None:
-        table = Table(*COLUMNS, title=_counts(lines), title_justify="left", expand=False)
+        table = Table(*_columns(lines), title=_counts(lines), title_justify="left", expand=False)
         room = max(3, self._live.console.height - 8)
         active = sorted(lines, key=lambda line: line.state not in ("running", "measuring"))
         for line in lines if len(lines) <= room else active[:room]:
@@ -107,11 +109,16 @@ class PlainBoard:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def _columns(lines: Sequence[Line]) -> tuple[str, ...]:
+    score = in_common(line.objective for line in lines).label
+    return ("variant", "state", "epoch", "loss", f"{score} %", "latency ms", "left")
+
+
 def _sentence(line: Line) -> str:
-    _, state, epoch, loss, top1, latency, left = line.cells()
+    _, state, epoch, loss, score, latency, left = line.cells()
     parts = [f"{line.name}: {state}"]
     if line.epoch:
-        parts += [f"epoch {epoch}", f"loss {loss}", f"top-1 {top1} %"]
+        parts += [f"epoch {epoch}", f"loss {loss}", f"{line.objective.label} {score} %"]
     if line.latency:
         parts.append(f"{latency} ms")
     if line.left_s is not None:

@@ -3,17 +3,19 @@
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from repghost.latency.queue.database import StoreError
 from repghost.latency.store import Store
+from repghost.objective import TOP1, Objective
 from repghost.run import Run
 from repghost.sweep.console.folder import StudyFolder
 from repghost.sweep.console.jobs_seen import JobsSeen, Standing, look_at_jobs
 from repghost.sweep.evaluator import TrialEvaluator
+from repghost.sweep.extra import Longer
 from repghost.sweep.jobs.launchers import LocalSpec, SlurmSpec
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import ENDS, TIMING, WAITING, Ticket
@@ -28,7 +30,7 @@ class Progress:
 
     epoch: int = 0
     epochs: int | None = None  # None: of no interest any more
-    top1: float | None = None
+    score: float | None = None
     seconds: float = 0.0
 
     @property
@@ -39,7 +41,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant as it stands; what is not known is None."""
+    """One variant as it stands; what is not known is None. `score` is that of its `objective`."""
 
     variant: str
     swept: dict[str, Any]
@@ -50,18 +52,25 @@ class Row:
     node: str
     epoch: int
     epochs: int | None
-    top1: float | None
+    score: float | None
     latency_ms: float | None
     reason: str
     requeues: int  # how often it was handed over anew
     preemptions: int
     seconds: float  # of training so far
     left_s: float | None  # of training
+    objective: Objective = TOP1
 
     @property
     def ended(self) -> bool:
         """Whether nothing more is to come."""
         return self.state in ENDS
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON, the score under its own name."""
+        names = {"score": self.objective.name}
+        rest = {name: value for name, value in vars(self).items() if name != "objective"}
+        return {names.get(name, name): value for name, value in rest.items()}
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ class Status:
             "requeues": self.requeues,
             "preemptions": self.preemptions,
             "remarks": self.remarks,
-            "variants": [asdict(row) for row in self.rows],
+            "variants": [row.as_dict() for row in self.rows],
         }
 
 
@@ -136,8 +145,9 @@ def status_of(study: StudyFolder) -> Status:
     """
     seen = look_at_jobs(study)  # before the ledger: what ends meanwhile has its end there
     holder, killed = driver_of(study)
-    tickets = Ledger.read(study.path, study.name, study.settings).tickets()
-    latencies, remarks = _latencies(study, tickets)
+    ledger = Ledger.read(study.path, study.name, study.settings)
+    tickets = ledger.tickets()
+    latencies, remarks = _latencies(study, tickets, ledger.longer)
     done = {ticket.key: _progress(ticket) for ticket in tickets}
     usual = _usual_pace(done.values())
     rows = [
@@ -176,7 +186,9 @@ def _said(strays: int) -> list[str]:
     return [f"jobs at work on variants that have ended: {strays}; {end}"] if strays else []
 
 
-def _latencies(study: StudyFolder, tickets: Sequence[Ticket]) -> tuple[dict[str, float], list[str]]:
+def _latencies(
+    study: StudyFolder, tickets: Sequence[Ticket], longer: Mapping[str, Longer]
+) -> tuple[dict[str, float], list[str]]:
     """Return the latencies by row that the ledger does not have yet, and why some are missing."""
     url, outputs = study.settings.storage.url, study.settings.outputs
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
@@ -186,6 +198,7 @@ def _latencies(study: StudyFolder, tickets: Sequence[Ticket]) -> tuple[dict[str,
         evaluator = TrialEvaluator(Store(url), outputs, None) if asked else None
         if evaluator is None:
             return {}, []
+        evaluator.longer = longer
         evaluator.foresee(asked)
         found = {one.row: evaluator.latency(one) for one in asked}
     except StoreError as error:
@@ -195,13 +208,14 @@ def _latencies(study: StudyFolder, tickets: Sequence[Ticket]) -> tuple[dict[str,
 
 def _progress(ticket: Ticket) -> Progress:
     run = Run(ticket.settings.outputs, ticket.key)
+    name = ticket.settings.objective.name
     if result := run.result():
         epochs = result["epochs"]
-        return Progress(epochs, epochs, result["top1"], result["seconds"])
+        return Progress(epochs, epochs, result[name], result["seconds"])
     history = run.history()
     epochs = None if ticket.life.ended and not history else ticket.settings.recipe.epochs
     seconds = sum(record["seconds"] for record in history)
-    return Progress(len(history), epochs, history[-1]["top1"] if history else None, seconds)
+    return Progress(len(history), epochs, history[-1][name] if history else None, seconds)
 
 
 def _usual_pace(found: Iterable[Progress]) -> float | None:
@@ -230,13 +244,14 @@ def _row(
         node=standing.node,
         epoch=progress.epoch,
         epochs=progress.epochs,
-        top1=life.top1 if life.top1 is not None else progress.top1,
+        score=life.top1 if life.top1 is not None else progress.score,
         latency_ms=life.latency_ms if life.latency_ms is not None else latencies.get(ticket.row),
         reason=standing.reason,
         requeues=ticket.losses,
         preemptions=sum(one.state == "preempted" for one in ticket.lives),
         seconds=progress.seconds,
         left_s=None if life.ended else _remaining(progress, usual_pace),
+        objective=ticket.settings.objective,
     )
 
 

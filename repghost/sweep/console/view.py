@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from repghost.objective import in_common
 from repghost.sweep.console.board import NO_VALUE
 from repghost.sweep.console.status import Row, Status, counted_states
 from repghost.sweep.ticket import TIMING
@@ -25,7 +26,7 @@ STYLES = {
     TIMING: "cyan",
     "preempted": "yellow",
 }
-NUMERIC = ("since", "epoch", "top-1 %", "latency ms")
+NUMERIC = ("since", "epoch", "latency ms")
 Texts = dict[str, str]  # by column
 
 
@@ -35,7 +36,8 @@ def page(status: Status, width: int, now: float, most: int | None = SHOWN) -> li
     `now` is Unix time. Nothing in it is read as markup.
     """
     rows = chosen(status.rows, most)
-    texts = [_texts(row, now) for row in rows]
+    score = in_common(row.objective for row in rows).label
+    texts = [_texts(row, now, f"{score} %") for row in rows]
     room = min(width, WIDEST) - _width(texts)
     beside = 0 < max([cell_len(row.reason) for row in rows], default=0) <= room
     return [
@@ -123,7 +125,7 @@ def _hours(status: Status) -> str:
     return f"{used}; about {in_words(status.left_s)} left, {status.slots} at a time"
 
 
-def _texts(row: Row, now: float) -> Texts:
+def _texts(row: Row, now: float, score: str) -> Texts:
     epochs = f"{row.epoch}/{row.epochs}" if row.epochs else NO_VALUE
     return {
         "variant": row.variant,
@@ -132,7 +134,7 @@ def _texts(row: Row, now: float) -> Texts:
         "job": row.job.rpartition("-")[2] or NO_VALUE,  # a local one begins with its date
         "node": row.node or NO_VALUE,
         "epoch": epochs,
-        "top-1 %": NO_VALUE if row.top1 is None else f"{row.top1:.2f}",
+        score: NO_VALUE if row.score is None else f"{row.score:.2f}",
         "latency ms": NO_VALUE if row.latency_ms is None else f"{row.latency_ms:.3f}",
     }
 
@@ -160,7 +162,7 @@ def _table(
     for name in columns:
         table.add_column(
             Text("\n".join(name.split())),
-            justify="right" if name in NUMERIC else "left",
+            justify="right" if name in NUMERIC or name.endswith("%") else "left",
             no_wrap=name != "variant",
             overflow="fold",
             min_width=min(_longest(texts, name), NAME_WIDTH),

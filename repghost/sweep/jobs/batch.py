@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repghost.atomic import write_json
-from repghost.sweep.jobs.chain import DONE, Claims, read_claims, run_chain
+from repghost.sweep.jobs.chain import DONE, Claims, Over, read_claims, run_chain
 from repghost.sweep.jobs.contract import Job, Task
-from repghost.sweep.jobs.work import run_task
+from repghost.sweep.jobs.work import HALT, run_task
 from repghost.training.follower import follow_job
 from repghost.training.team import MEETING, Place, leading, meeting_of_job
 
@@ -38,11 +38,13 @@ SAME = (  # keys of ours that submitit's script knows by the same name
 class Batch:
     """A folder `jobs/<time>-<token>` of a study: whoever knows the token finds every task again."""
 
-    def __init__(self, folder: Path, entries: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, folder: Path, entries: Sequence[tuple[str, str]], leaders: Sequence[int]
+    ) -> None:
         self.folder = folder
         self._entries = entries  # row and stage of each task
         self._jobs: dict[str, Job] = {}
-        self.claims = Claims()
+        self.claims = Claims(leaders)
 
     def look(self) -> None:
         """Read anew which job has taken which task."""
@@ -58,11 +60,14 @@ class Batch:
         """
         folder = study / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
-        batch = cls(folder, [(task.row, task.stage) for task in tasks])
+        leaders = _leaders(tasks)
+        batch = cls(folder, [(task.row, task.stage) for task in tasks], leaders)
         try:
             for index, task in enumerate(tasks):
                 (folder / f"{index}.task").write_bytes(pickle.dumps(task))  # 1,000 fsyncs: 4 s
-            write_json(folder / "tasks.json", [[task.row, task.key, task.stage] for task in tasks])
+            listed = zip(tasks, leaders, strict=True)
+            entries = [[task.row, task.key, task.stage, leader] for task, leader in listed]
+            write_json(folder / "tasks.json", entries)
         except OSError:
             batch.discard()
             raise
@@ -76,9 +81,10 @@ class Batch:
             return None
         try:
             listed = json.loads((folder / "tasks.json").read_text())
+            rows, _, stages, leaders = zip(*listed, strict=True)
         except (OSError, ValueError):
             return None
-        return cls(folder, [(row, stage) for row, _, stage in listed])
+        return cls(folder, list(zip(rows, stages, strict=True)), leaders)
 
     @property
     def token(self) -> str:
@@ -90,12 +96,12 @@ class Batch:
         from submitit.core.utils import DelayedSubmission
 
         limit_s = 60.0 * spec.timeout_min - spec.signal_delay_s
-        count = len(self._entries)
-        start = DelayedSubmission(run_indexed, str(self.folder), count, spec.chain_s, limit_s)
+        leaders = tuple(self.claims.leaders)
+        start = DelayedSubmission(run_indexed, str(self.folder), leaders, spec.chain_s, limit_s)
         start.set_timeout(spec.timeout_min, 0)
         start.dump(self.folder / START)
         script = self.folder / "job.sh"
-        script.write_text(script_text(self.folder, len(self._entries), spec, mark, snapshot))
+        script.write_text(script_text(self.folder, leaders, spec, mark, snapshot))
         return script
 
     def job(self, id: str, spec: "SlurmSpec") -> Job | None:
@@ -103,7 +109,9 @@ class Batch:
         index = int(id.partition("_")[2] or 0)
         if id not in self._jobs and index < len(self._entries):
             row, stage = self._entries[index]
-            log = f"{id}_0_log.{'out' if spec.stderr_to_stdout else 'err'}"
+            number, _, own = id.partition("_")
+            led = f"{number}_{self.claims.leaders[index]}" if own else id
+            log = f"{led}_0_log.{'out' if spec.stderr_to_stdout else 'err'}"
             self._jobs[id] = Job(id, row, stage, self.folder / log)
         return self._jobs.get(id)
 
@@ -134,6 +142,10 @@ class Batch:
         except OSError:
             return ""
 
+    def halt(self, job: Job) -> None:
+        """Ask one member of a cohort to save and end."""
+        (self.folder / f"{int(job.id.partition('_')[2] or 0)}{HALT}").touch()
+
     def jobs(self, number: str, spec: "SlurmSpec") -> list[Job]:
         """Return all jobs of this batch, which the cluster took under `number`."""
         count = len(self._entries)
@@ -152,10 +164,19 @@ def token_in(comment: str, mark: str = MARK) -> str | None:
     return comment.partition(" ")[0].rpartition(":")[2]
 
 
+def _leaders(tasks: Sequence[Task]) -> list[int]:
+    """Return for each task the first of those that are trained in one process with it."""
+    leaders: list[int] = []
+    for index, task in enumerate(tasks):
+        follows = index and task.cohort and task.cohort == tasks[index - 1].cohort
+        leaders.append(leaders[-1] if follows else index)
+    return leaders
+
+
 def script_text(
-    folder: Path, count: int, spec: "SlurmSpec", comment: str, snapshot: Path | None
+    folder: Path, leaders: Sequence[int], spec: "SlurmSpec", comment: str, snapshot: Path | None
 ) -> str:
-    """Return the text of the job script: one job, or an array of `count`.
+    """Return the text of the job script: one job, or an array with a job for each leader.
 
     Submitit's function for the text is called alone: its executor would run sbatch without a time
     limit, and give the jobs what they load only afterwards, which a kill in between prevents.
@@ -165,8 +186,8 @@ def script_text(
     options: dict[str, Any] = {name: getattr(spec, name) for name in SAME}
     if spec.mem_gb is not None:
         options["mem"] = f"{round(spec.mem_gb * 1024)}M"
-    if count > 1:
-        options["map_count"] = count
+    if len(leaders) > 1:
+        options["map_count"] = len(leaders)
     python = spec.python or shlex.quote(sys.executable)
     text: str = _make_sbatch_string(
         command=f"{python} -u -m submitit.core._submit {shlex.quote(str(folder))}",
@@ -179,7 +200,17 @@ def script_text(
         setup=[*(spec.setup or []), *_imports(snapshot), *_link(folder), *_meeting(folder, spec)],
         **options,
     )
-    return text
+    return _for_leaders(text, leaders)
+
+
+def _for_leaders(text: str, leaders: Sequence[int]) -> str:
+    """Leave out of an array the places of tasks that another one leads."""
+    places = sorted(set(leaders))
+    if len(places) == len(leaders):
+        return text
+    whole = f"--array=0-{len(leaders) - 1}"
+    assert whole in text
+    return text.replace(whole, f"--array={','.join(map(str, places))}")
 
 
 def _imports(snapshot: Path | None) -> list[str]:
@@ -209,7 +240,7 @@ def _is_shared(spec: "SlurmSpec") -> bool:
     return spec.tasks_per_node * spec.nodes > 1
 
 
-def run_indexed(folder: str, count: int, short_s: float, limit_s: float) -> None:
+def run_indexed(folder: str, leaders: Sequence[int], short_s: float, limit_s: float) -> None:
     """In a job: run the task at this job's place in the array, and while they are short, others.
 
     Of a job of several tasks the first does that, and the others what it says.
@@ -220,5 +251,16 @@ def run_indexed(folder: str, count: int, short_s: float, limit_s: float) -> None
         sys.exit(follow_job(meeting, place))
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     with leading(meeting, place) if meeting else contextlib.nullcontext() as team:
-        run = partial(run_task, team=team) if team else run_task
-        run_chain(Path(folder), index, count, run, short_s=short_s, limit_s=limit_s)
+        run = partial(_run, {"team": team} if team else {})
+        run_chain(Path(folder), index, leaders, run, short_s=short_s, limit_s=limit_s)
+
+
+def _run(around: dict[str, Any], paths: Sequence[Path], over: Over) -> None:
+    """Run a task with what its job has for it, or the tasks of a cohort."""
+    if len(paths) == 1:
+        run_task(paths[0], **around)
+        return
+    from repghost.sweep.jobs.together import run_together  # it imports torch
+
+    if run_together(paths, over):
+        raise RuntimeError("not every training of the cohort came to its end; see above")

@@ -16,6 +16,7 @@ class Task:
     stage: str
     function: Callable[..., None]
     arguments: tuple[Any, ...]
+    cohort: str = ""  # tasks of one name, handed over in a row, are trained in one process
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class Backend(Protocol):
     Its jobs outlive the driver. The state of a job comes from the system, never from memory.
     """
 
-    slots: int  # trainings at a time
+    slots: int  # trainings, or cohorts, at a time
     trains_here: bool  # a job may run on this very machine, so nothing may be timed meanwhile
 
-    def room(self, at_work: int) -> int:
-        """Return how many more trainings may be handed over beside `at_work`."""
+    def room(self, at_work: Collection[Job]) -> int:
+        """Return how many more cohorts (or single trainings) may be handed over beside these."""
         ...
 
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
@@ -85,7 +86,10 @@ class Backend(Protocol):
         ...
 
     def cancel(self, jobs: Iterable[Job]) -> None:
-        """End jobs, queued or running; those that have ended already are left alone."""
+        """End jobs, queued or running; those that have ended already are left alone.
+
+        The others of a cohort go on.
+        """
         ...
 
     def notices(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from repghost.lock import Lock
 from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.jobs.snapshot import environment
 from repghost.sweep.jobs.watch import lost_rank
-from repghost.sweep.jobs.work import STARTED, read_task, write_task
+from repghost.sweep.jobs.work import HALT, STARTED, TOGETHER, read_task, write_task
 
 WAITS = ".task"  # suffix of a task that its process has not come to yet
 PID = "pid"  # file of a process, beside its tasks
@@ -25,9 +26,10 @@ PID = "pid"  # file of a process, beside its tasks
 class LocalJobs:
     """Starts tasks as processes in sessions of their own, which Ctrl-C does not reach.
 
-    Trainings get a process each, measurements one process together: each would import torch for
-    seconds. Every task's file is locked by its process for as long as it is at work on it or will
-    be, through a descriptor that the process inherits, so that no kill can come in between.
+    Trainings get a process each, or one for a cohort, measurements one process together: each would
+    import torch for seconds. Every task's file is locked by its process for as long as it is at
+    work on it or will be, through a descriptor that the process inherits, so that no kill can come
+    in between.
     """
 
     trains_here = True
@@ -38,16 +40,21 @@ class LocalJobs:
         self._snapshot = snapshot
         self._children: dict[str, subprocess.Popen[bytes]] = {}  # by the folder of their tasks
 
-    def room(self, at_work: int) -> int:
+    def room(self, at_work: Collection[Job]) -> int:
         """Return the free slots."""
-        return max(0, self.slots - at_work)
+        return max(0, self.slots - len({_process(job) for job in at_work}))
 
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
-        """Start the tasks: all that measure in one process, or one training."""
-        together = [task for task in tasks if task.stage == tasks[0].stage]
-        if tasks and tasks[0].stage == "train":
-            together = together[:1]
-        return self._start(together) if together else []
+        """Start the tasks: all that measure in one process, or one training, or one cohort."""
+        if not tasks:
+            return []
+        first = tasks[0]
+        if first.stage == "train" and not first.cohort:
+            return self._start([first])
+        alike = (first.stage, first.cohort)
+        return self._start(
+            list(itertools.takewhile(lambda task: (task.stage, task.cohort) == alike, tasks))
+        )
 
     def _start(self, tasks: Sequence[Task]) -> list[Job]:
         folder = self._jobs / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
@@ -60,8 +67,9 @@ class LocalJobs:
                 locks.append(held.enter_context(_locked(path)))
             words = [f"{lock}:{path.resolve()}" for lock, path in zip(locks, paths, strict=True)]
             with (folder / "log.err").open("ab") as err, (folder / "log.out").open("ab") as out:
+                together = [TOGETHER] if tasks[0].cohort else []
                 child = subprocess.Popen(
-                    [sys.executable, "-m", "repghost.sweep.jobs.work", *words],
+                    [sys.executable, "-m", "repghost.sweep.jobs.work", *together, *words],
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=err,
@@ -108,7 +116,7 @@ class LocalJobs:
 
     def _last_words(self, job: Job) -> str:
         """Say how the process of a task that it left unfinished ended, as far as can be known."""
-        child = self._children.get(job.id.partition("/")[0])
+        child = self._children.get(_process(job))
         code = None if child is None else child.wait()
         if code == INTERRUPTED:
             return "told to end"
@@ -119,10 +127,30 @@ class LocalJobs:
         return "the process is gone" if code is None else f"the process ended with code {code}"
 
     def cancel(self, jobs: Iterable[Job]) -> None:
-        """Ask the processes of these jobs to save and end, with all that is queued in them."""
-        for name in {job.id.partition("/")[0] for job in jobs if self._is_alive(job)}:
+        """Ask the processes of these jobs to save and end, with all that is queued in them.
+
+        Of a cohort only those members; if it is all of them, the process.
+        """
+        asked: dict[str, set[str]] = {}
+        for job in jobs:
+            if self._is_alive(job):
+                asked.setdefault(_process(job), set()).add(job.id)
+        for name, ids in asked.items():
+            if self._goes_on_without(ids, name):
+                for id in ids:
+                    (self._jobs / f"{id}{HALT}").touch()
+                continue
             with contextlib.suppress(OSError, ValueError):
                 os.killpg(int((self._jobs / name / PID).read_text()), signal.SIGTERM)
+
+    def _goes_on_without(self, ids: Collection[str], name: str) -> bool:
+        """Whether a process trains others of a cohort than these."""
+        others = [job for job in self.adopt() if _process(job) == name and job.id not in ids]
+        return any(self._task(job).cohort for job in others)
+
+    def _task(self, job: Job) -> Task:
+        waiting = self._jobs / f"{job.id}{WAITS}"
+        return read_task(waiting if waiting.exists() else waiting.with_suffix(STARTED))
 
     def _is_alive(self, job: Job) -> bool:
         path = self._jobs / f"{job.id}{WAITS}"
@@ -131,6 +159,11 @@ class LocalJobs:
     def notices(self) -> list[str]:
         """There is nothing to say."""
         return []
+
+
+def _process(job: Job) -> str:
+    """Return the folder of the tasks of the job's process."""
+    return job.id.partition("/")[0]
 
 
 def _job(path: Path, row: str, stage: str) -> Job:

@@ -62,13 +62,14 @@ class SlurmJobs:
         self.slots = spec.array_parallelism
         self.trains_here = self._is_a_node()
 
-    def room(self, at_work: int) -> int:
+    def room(self, at_work: Collection[Job]) -> int:
         """Return how many more jobs may be in the queue.
 
         All at once where there is none: an array runs only `array_parallelism` at a time. What
         comes later has no such bound between arrays, so it waits here for its place.
         """
-        return ALL if at_work == 0 else max(0, self.slots - at_work)
+        carriers = {self._carrier(job).id for job in at_work}
+        return max(0, self.slots - len(carriers)) if carriers else ALL
 
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         """Hand over tasks as jobs and arrays; one that has a job in the queue already gets that.
@@ -135,12 +136,21 @@ class SlurmJobs:
                 batch.look()
 
     def cancel(self, jobs: Iterable[Job]) -> None:
-        """End jobs, queued or running; asked again where the controller does not answer now."""
+        """End jobs, queued or running; asked again where the controller does not answer now.
+
+        Of a cohort only those members; if it is all of them, the job.
+        """
         jobs = list(jobs)
         self._read_claims({_token(job) for job in jobs})  # one may have been taken just now
-        ids = list({self._carrier(job).id: None for job in jobs})
+        ids = dict[str, None]()
+        for job in jobs:
+            batch, carrier = self._batch_of(job), self._carrier(job)
+            if batch and not set(batch.carried(carrier.id, self._spec)) <= set(jobs):
+                batch.halt(job)
+            else:
+                ids[carrier.id] = None
         self._cancelled |= set(ids)
-        self._scancel(ids)
+        self._scancel(list(ids))
 
     def notices(self) -> list[str]:
         """Return what the user should be told once; then forget."""

@@ -3,6 +3,7 @@
 A task lies in a file of its own. On SLURM submitit calls `run_task` with its path; here
 `python -m repghost.sweep.jobs.work FD:PATH ...` runs several, one after another, and holds the lock
 of each (an inherited descriptor) until it is done: who finds the lock free knows that it has ended.
+With `--together` first it runs them side by side, as a cohort.
 """
 
 import contextlib
@@ -14,13 +15,16 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from repghost.atomic import replace_file
 from repghost.interrupt import INTERRUPTED, Interrupted, Stop
 from repghost.sweep.jobs.contract import Task
 
 ASK_S = 20.0  # for an answer of the cluster to a job that has to leave
+TOGETHER = "--together"
 STARTED = ".running"  # suffix of a task that a process of this machine is at work on
+HALT = ".halt"  # suffix of the file that asks one member of a cohort to save and end
 LONGEST_MESSAGE = 2000
 
 
@@ -53,10 +57,15 @@ def run_task(path: Path, **around: object) -> None:
         stop.obey()
         task.function(*task.arguments, stop=stop, **around)
     except Interrupted as interrupted:
-        print(f"{task.stage} of {task.key}: {interrupted}", file=sys.stderr, flush=True)
-        _ignore_signals()
-        _requeue_self()
-        sys.exit(INTERRUPTED)
+        leave(f"{task.stage} of {task.key}: {interrupted}")
+
+
+def leave(reason: str) -> NoReturn:
+    """End a job that was told to, with the code that has it run again."""
+    print(reason, file=sys.stderr, flush=True)
+    _ignore_signals()
+    _requeue_self()
+    sys.exit(INTERRUPTED)
 
 
 def _ignore_signals() -> None:
@@ -89,11 +98,11 @@ def _slurm_job() -> str | None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the tasks `FD:PATH` in order; one that fails does not stop the others."""
+    if arguments[0] == TOGETHER:
+        return _main_together(arguments[1:])
     code = 0
     for argument in arguments:
-        lock, _, name = argument.partition(":")
-        os.register_at_fork(after_in_child=partial(_close, int(lock)))  # loader workers outlive us
-        path = Path(name).rename(Path(name).with_suffix(STARTED))
+        lock, path = _begun(argument)
         try:
             run_task(path)
         except SystemExit as told_to_end:
@@ -102,8 +111,27 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE], file=sys.stderr, flush=True)
             code = 1
         path.unlink(missing_ok=True)
-        _close(int(lock))
+        _close(lock)
     return code
+
+
+def _main_together(arguments: Sequence[str]) -> int:
+    locks = {path: lock for lock, path in map(_begun, arguments)}
+    from repghost.sweep.jobs.together import run_together  # it imports torch
+
+    def over(path: Path, _: Exception | None) -> None:  # the error stands in the run's folder
+        path.with_suffix(HALT).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        _close(locks[path])
+
+    return run_together(list(locks), over)
+
+
+def _begun(argument: str) -> tuple[int, Path]:
+    """Return lock and file of a task that this process is at work on from now on."""
+    lock, _, name = argument.partition(":")
+    os.register_at_fork(after_in_child=partial(_close, int(lock)))  # loader workers outlive us
+    return int(lock), Path(name).rename(Path(name).with_suffix(STARTED))
 
 
 def _close(fd: int) -> None:

@@ -4,16 +4,20 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import repghost
 from repghost.atomic import read_json, write_json
+from repghost.detection.spec import DetectorSpec, NetworkSpec
 from repghost.models.registry import build
-from repghost.models.spec import ModelSpec
 from repghost.run import Run
+from repghost.training.spec import DataSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Image = tuple[int, int, int]  # C, H, W
-COUNTED_BY = ("models", "deploy")  # the packages whose code decides a cost
+COUNTED_BY = ("models", "deploy", "detection")  # the packages whose code decides a cost
 LIBRARIES = ("timm", "torchvision")
 DIGEST_DIGITS = 16
 
@@ -44,22 +48,22 @@ class CostFile:
         if found.get("code") == self._code:
             self._networks = found["networks"]
 
-    def get(self, spec: ModelSpec, image: Image) -> NetworkCost | None:
+    def get(self, spec: NetworkSpec, image: Image) -> NetworkCost | None:
         """Return a cost that was counted before."""
         found = self._networks.get(_name(spec, image))
         return NetworkCost(found["params"], found["macs"]) if found else None
 
     def count(
         self,
-        wanted: Iterable[tuple[ModelSpec, Image]],
-        count: Callable[[ModelSpec, Image], NetworkCost] | None = None,
-    ) -> Mapping[ModelSpec, str]:
+        wanted: Iterable[tuple[NetworkSpec, Image]],
+        count: Callable[[NetworkSpec, Image], NetworkCost] | None = None,
+    ) -> Mapping[NetworkSpec, str]:
         """Build and count networks, and keep what they cost; return why some could not be built.
 
         Raises:
             OSError: the file cannot be written; what was counted is known to this object.
         """
-        refused: dict[ModelSpec, str] = {}
+        refused: dict[NetworkSpec, str] = {}
         for spec, image in wanted:
             try:
                 cost = (count or counted)(spec, image)
@@ -72,7 +76,7 @@ class CostFile:
         return refused
 
 
-def counted(spec: ModelSpec, image: Image) -> NetworkCost:
+def counted(spec: NetworkSpec, image: Image) -> NetworkCost:
     """Build, fuse and count one network on one thread; imports torch.
 
     Raises:
@@ -84,11 +88,22 @@ def counted(spec: ModelSpec, image: Image) -> NetworkCost:
     from repghost.models.cost import count
 
     torch.set_num_threads(1)  # small layers: two threads on a busy machine were ten times slower
-    cost = count(fuse(build(spec).eval(), image), image)
+    cost = count(fuse(_network(spec).eval(), image), image)
     return NetworkCost(cost.params, cost.macs)
 
 
-def _name(spec: ModelSpec, image: Image) -> str:
+def _network(spec: NetworkSpec) -> "nn.Module":
+    """Build what a device runs of it."""
+    if not isinstance(spec, DetectorSpec):
+        return build(spec)
+    from repghost.detection.networks import DensePart, build_detector
+
+    data = DataSpec(kind="coco", max_size=DataSpec.input_size)  # sizes do not act on what is built
+    classes = spec.backbone.num_classes
+    return DensePart(build_detector(spec.task, build(spec.backbone), data, classes))
+
+
+def _name(spec: NetworkSpec, image: Image) -> str:
     return hashlib.sha256(repr((spec.deploys_as, image)).encode()).hexdigest()[:DIGEST_DIGITS]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from repghost.detection.annotations import annotation_file, picture_count
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.training.spec import DataSpec, RecipeSpec, split_folder
@@ -108,6 +109,8 @@ def training_images(data: DataSpec) -> int | None:
     """Return the number of training images; files of a folder are counted, None for timm's data."""
     if data.kind == "digits":
         return DIGITS
+    if data.kind == "coco":
+        return picture_count(annotation_file(data.root, "train"))
     if data.name:
         return None
     folders = os.walk(split_folder(data.root, "train"))

@@ -7,8 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from repghost.sweep.cohorts import grouped
 from repghost.sweep.plan.pace import Pace
 from repghost.sweep.plan.planner import Planned, Planner
+from repghost.sweep.plan.refining import refining
 from repghost.sweep.plan.table import Cells, clock, digest, table, write_csv
 from repghost.sweep.plan.twins import sentences
 from repghost.sweep.space.points import Point
@@ -46,9 +48,10 @@ def print_plan(
     lines = [
         f"{excluded} combinations are excluded" if excluded else "",
         _counts(rows),
-        *_to_go(rows, paces, slots or base.parallel),
+        *_to_go(rows, paces, slots or base.parallel, base.sweep.cohort),
         *_search(rows, base.n_trials),
         *_latency(rows),
+        *refining(points, study),
         *sentences(points),
         *_graphs(cells),
         *planner.notes,
@@ -83,14 +86,23 @@ def _counts(rows: Sequence[Planned]) -> str:
     return f"{_number(len(rows), 'variant')}: {words}{again}"
 
 
-def _to_go(rows: Sequence[Planned], paces: Sequence[Pace], slots: int) -> list[str]:
+def _to_go(rows: Sequence[Planned], paces: Sequence[Pace], slots: int, cohort: int) -> list[str]:
     """Say how much training is left, in all and with `slots` at a time, and how that is known."""
     known = [row.to_go_s for row in rows if row.to_go_s]
     unknown = sum(row.to_go_s is None for row in rows)
+    to_train = [row for row in rows if row.to_go_s != 0]
+    together = list(grouped(to_train, cohort, lambda row: row.point.settings.stream))
     lines = []
+    if cohort > 1 and together:
+        whole = _number(sum(map(len, together)), "training")
+        lines.append(
+            f"sweep.cohort={cohort}: {whole} in {_number(len(together), 'cohort')}; times are those"
+            " of each alone, together they take less where batches are slow to come"
+        )
     if known:
         kind = "GPU time" if any(pace.place == "cuda" for pace in paces) else "training"
-        wall = max(sum(known) / slots, max(known))
+        longest = max(sum(row.to_go_s or 0 for row in group) for group in together)
+        wall = max(sum(known) / slots, longest)
         atonce = f", {clock(wall)} with {slots} at a time" if slots > 1 else ""
         lines.append(f"to go: {clock(sum(known))} of {kind} in all{atonce}")
         lines += dict.fromkeys(pace.source for pace in paces)

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
@@ -10,6 +11,7 @@ from rich.progress import track
 from repghost.latency.record import Measurement
 from repghost.run import Run
 from repghost.settings import Settings
+from repghost.sweep.extra import Longer
 from repghost.sweep.plan.network_costs import CostFile, Image, NetworkCost, cost_of_run
 from repghost.sweep.plan.pace import (
     Pace,
@@ -24,6 +26,9 @@ from repghost.sweep.plan.pace import (
 from repghost.sweep.space.points import Point
 from repghost.sweep.ticket import AT_WORK, ENDS, WAITING, Life
 from repghost.trial import ends_as
+
+if TYPE_CHECKING:
+    from repghost.timing import Timings
 
 OWN_ENOUGH = 3  # timed trainings of the sweep itself; with fewer, those of others count too
 SILENT = 3  # so many networks are counted without a word
@@ -64,7 +69,7 @@ class Planner:
         self._points = list({point.row: point for point in points}.values())
         self._runs = {point.row: Run(base.outputs, point.key) for point in self._points}
         self._graphs = {point.row: _graph(point.settings) for point in self._points}
-        self._lives = _lives(replace(base, study=study), Path(base.outputs) / study)
+        self._lives, self._longer = _noted(replace(base, study=study), Path(base.outputs) / study)
         self._costs = CostFile(base.outputs)
         self._built: dict[Hashable, Run] = {}  # by graph: a run that has deployed it
         for point in self._points:
@@ -75,9 +80,9 @@ class Planner:
     def count_costs(self) -> None:
         """Build the networks whose cost nobody knows yet; else no torch is imported."""
         wanted = {
-            (point.settings.model.deploys_as, _image(point)): (point.settings.model, _image(point))
-            for point in self._points
-            if self._cost(point) is None
+            (p.settings.network.deploys_as, _image(p)): (p.settings.network, _image(p))
+            for p in self._points
+            if self._cost(p) is None
         }
         if not wanted:
             return
@@ -149,14 +154,21 @@ class Planner:
             graph = self._graphs[point.row]
             how = graph, repr(point.settings.latency)
             if how not in found and graph in self._built:
-                found[how] = timings.latency(point.settings, self._built[graph])
+                found[how] = self._latency(timings, point.settings, self._built[graph])
             by_row[point.row] = found.get(how)
         return by_row
+
+    def _latency(self, timings: "Timings", settings: Settings, run: Run) -> Measurement | None:
+        """Return a latency; the study's longer measurement of the graph where it was made."""
+        deployed = run.deployed(settings.timed_shape)
+        longer = self._longer.get(deployed["fingerprint"]) if deployed else None
+        found = timings.latency(longer.of(settings), run) if longer else None
+        return found or timings.latency(settings, run)
 
     def _cost(self, point: Point) -> NetworkCost | None:
         run = self._built.get(self._graphs[point.row])
         found = cost_of_run(run, _image(point)) if run else None
-        return found or self._costs.get(point.settings.model, _image(point))
+        return found or self._costs.get(point.settings.network, _image(point))
 
     def _pace(self, group: Sequence[Planned], images_per_s: str | None) -> Pace | None:
         """Return how fast epochs are of trainings that differ in their network alone."""
@@ -195,18 +207,19 @@ class Planner:
         return left * pace.epoch_s(row.cost.macs)
 
 
-def _lives(base: Settings, folder: Path) -> dict[str, Life]:
-    """Return what the study noted last of each variant, by row; nothing before it was started."""
+def _noted(base: Settings, folder: Path) -> tuple[dict[str, Life], dict[str, Longer]]:
+    """Return what the study noted last of each variant, by row, and its longer measurements."""
     if not (folder / "study.json").exists():
-        return {}
+        return {}, {}
     from repghost.sweep.study import Ledger
 
     assert base.study is not None
-    return {ticket.row: ticket.life for ticket in Ledger.read(folder, base.study, base).tickets()}
+    ledger = Ledger.read(folder, base.study, base)
+    return {ticket.row: ticket.life for ticket in ledger.tickets()}, ledger.longer
 
 
 def _graph(settings: Settings) -> Hashable:
-    return settings.model.deploys_as, settings.timed_shape
+    return settings.network.deploys_as, settings.timed_shape
 
 
 def _image(point: Point) -> Image:

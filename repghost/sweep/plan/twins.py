@@ -14,6 +14,7 @@ from repghost.training.spec import DataSpec, RecipeSpec
 SAID = 5  # sentences before a sweep starts
 NAMED = 4  # values or combinations in a sentence
 DIGITS_ALONE = "digits are augmented by shift_px, hflip and random_erasing alone"
+FLIPPED_ALONE = "images with boxes are scaled and flipped alone"
 BUNDLED = "digits are bundled, and scored whole"
 UNREAD = {  # by `data.kind`: switches that nothing reads there, and why
     "digits": {
@@ -24,6 +25,15 @@ UNREAD = {  # by `data.kind`: switches that nothing reads there, and why
         "data.name": BUNDLED,
         "data.crop_pct": BUNDLED,
         "data.decode": BUNDLED,
+    },
+    "coco": {
+        **dict.fromkeys(("recipe.scale_min", "recipe.color_jitter"), FLIPPED_ALONE),
+        **dict.fromkeys(("recipe.auto_augment", "recipe.random_erasing"), FLIPPED_ALONE),
+        "recipe.shift_px": FLIPPED_ALONE,
+        "recipe.label_smoothing": "a detector's losses know no smoothing",
+        "data.crop_pct": "images are scored whole",
+        "data.decode": "images are read by torchvision",
+        "data.name": "instances are read from data.root",
     },
     "folder": {"recipe.shift_px": "photographs are cropped at random instead"},
 }
@@ -101,7 +111,7 @@ def trains_as(settings: Settings) -> Hashable:
     variant = settings.variant
     timed = settings.timed_shape, repr(settings.latency)
     if not variant.recipe.trains:
-        return variant.model.trains_as, timed
+        return settings.network.trains_as, timed
     unread = {*MACHINES, *(idle.switch for idle in _unread(settings))}
     specs = {"data": variant.data, "recipe": variant.recipe}
     read = tuple(
@@ -110,7 +120,7 @@ def trains_as(settings: Settings) -> Hashable:
         for name, value in vars(spec).items()
         if f"{group}.{name}" not in unread
     )
-    return variant.model.trains_as, read, variant.seed, timed
+    return settings.network.trains_as, read, variant.seed, timed
 
 
 def few(words: Sequence[str], at_most: int = NAMED) -> str:

@@ -23,7 +23,14 @@ SCALARS = (str, int, float, bool, NoneType)
 TOP = ""  # the group of the keys that are in none
 DATA = "data"  # its classes are counted in folders, and told to the model
 # Of these hangs more than one field: a class, a file's digest, whether images are needed.
-DECIDING = ("model.family", "model.weights", "model.weights_digest", "recipe.epochs")
+DECIDING = (
+    "model.family",
+    "model.weights",
+    "model.weights_digest",
+    "model.from_run",
+    "recipe.epochs",
+    "task.kind",
+)
 FILLED = ("model.num_classes", "model.weights", "model.weights_digest")  # by `settings_from`
 INTERPOLATION = re.compile(r"\$\{([^{}]*)\}")
 NESTED = re.compile(r"\$\{[^{}]*\$\{")

@@ -17,7 +17,7 @@ from repghost.sweep.space.exclude import Exclude, Scalar, scalar
 
 Value = Scalar
 Chosen = Mapping[str, tuple[Value, str]]  # by the key of its dimension: a value and its text
-EXPERIMENT = ("model", "data", "recipe", "seed")  # the groups that make a variant
+EXPERIMENT = ("model", "data", "recipe", "task", "seed")  # the groups that make a variant
 LATENCY = "latency."  # keys of how a variant is timed
 SWEEP = ("+sweeps", "sweeps")  # how a sweep file is chosen
 VARIANT = "variant"  # the column of a sweep file's named combinations
@@ -26,7 +26,6 @@ SAMPLERS = ("tpe", "nsga2", "random")
 FEW = 10  # values a dimension, among which an allowed combination is looked for
 # Keys of the sweep as a whole: one value each.
 WHOLE = (
-    "task",
     "checkpoint",
     "average",
     "study",
@@ -38,6 +37,7 @@ WHOLE = (
     "plan",
     "max_requeues",
     "images_per_s",
+    "sweep.refine",
 )
 
 
@@ -160,8 +160,8 @@ class Space:
             return None, hits
         words += [f"{key}={text}" for key, (_, text) in chosen.items() if key != VARIANT]
         settings = composer.settings(words)
-        if settings.task != "train":
-            raise ValueError(f"task={settings.task}: is for one network; leave out -m")
+        if settings.task.kind == "validate":
+            raise ValueError(f"task={settings.task.kind}: is for one network; leave out -m")
         hits = self.exclude.hits(given, settings)
         return (None, hits) if hits else (Point(swept, settings), [])
 

@@ -17,6 +17,7 @@ from repghost.latency.devices.contract import DeviceError
 from repghost.latency.devices.local import LocalDevice
 from repghost.latency.devices.machine import CoreTicks, Machine, allowed_cores
 from repghost.latency.devices.machine_lock import MachineLock
+from repghost.latency.devices.runner import PROCESS
 from repghost.latency.devices.spec import LocalSpec
 from repghost.latency.spec import LatencySpec
 
@@ -210,8 +211,13 @@ def test_a_refused_pinning_is_no_error_and_is_said(
         assert "Operation not permitted" in str(device.state()["why_not_pinned"])
 
 
-def pool_cores() -> list[set[int]]:
-    return [os.sched_getaffinity(thread) for thread in place.POOL]
+def runner_cores() -> list[set[int]]:
+    """Return the cores of every thread of the processes in which networks run."""
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    children = [Path("/proc", pid) for task in tasks for pid in task.read_text().split()]
+    runners = [one for one in children if PROCESS in (one / "cmdline").read_text()]
+    threads = [thread.name for one in runners for thread in (one / "task").iterdir()]
+    return [os.sched_getaffinity(int(thread)) for thread in threads]
 
 
 @needs_two_cores
@@ -222,13 +228,14 @@ def test_two_threads_have_a_core_each_and_all_is_put_back(
     with device:
         assert device.load(short_mnn, threads=2).time_ms(5) > 0
         both = os.sched_getaffinity(0)
-        assert len(both) == 2 and all(cores == both for cores in pool_cores())
-        assert place.POOL  # MNN did start a thread
+        assert len(both) == 2 and all(cores == both for cores in runner_cores())
+        assert len(runner_cores()) > 1  # MNN did start a thread
         assert device.ready(lambda seconds: None) is not None
-        device.load(short_mnn)
+        assert device.load(short_mnn).time_ms(5) > 0
         assert len(os.sched_getaffinity(0)) == 1
+        assert all(cores == os.sched_getaffinity(0) for cores in runner_cores())
     assert os.sched_getaffinity(0) == before
-    assert all(cores == before for cores in pool_cores())
+    assert not runner_cores()
 
 
 @needs_affinity

@@ -50,7 +50,7 @@ def test_every_state_is_counted_and_shown_with_how_far_it_is(tmp_path):
     status = status_of(study.folder)
     assert status.counts == {"running": 1, "waiting": 1, "finished": 1, "failed": 1}
     running = next(row for row in status.rows if row.state == "running")
-    assert (running.epoch, running.epochs, running.top1) == (4, 10, 53.0)
+    assert (running.epoch, running.epochs, running.score) == (4, 10, 53.0)
     assert running.latency_ms == 1.75
     said = printed(status)
     for words in ("abcdef/0", "4/10", "53.00", "1.750", "10/10", "97.50", "1.250"):

@@ -165,6 +165,67 @@ class BackendContract:
         await_phase(backend, second, Phase.ENDED)
         assert lines(tmp_path / "a.done") == 2
 
+    def test_a_cohort_is_trained_in_one_process_on_one_stream(
+        self, open_backend: Open, tmp_path: Path
+    ) -> None:
+        backend = open_backend()
+        jobs = submit(backend, cohort(tmp_path, "abc", 5))
+        assert len(set(jobs)) == len({job.id for job in jobs}) == 3
+        for job in jobs:
+            await_phase(backend, job, Phase.ENDED)
+        assert len({await_pid(tmp_path / f"{name}.started") for name in "abc"}) == 1
+        assert [lines(tmp_path / f"{name}.done") for name in "abc"] == [1, 1, 1]
+        assert [lines(tmp_path / f"{name}.steps") for name in "abc"] == [5, 5, 5]
+        assert lines(tmp_path / "loaded") == 5
+        assert open_backend().adopt() == []
+
+    def test_a_member_that_raises_ends_alone_and_the_log_says_why(
+        self, open_backend: Open, tmp_path: Path
+    ) -> None:
+        backend = open_backend()
+        (tmp_path / "b.fail").touch()
+        jobs = submit(backend, cohort(tmp_path, "abc", 5))
+        for job in jobs:
+            await_phase(backend, job, Phase.ENDED)
+        assert {path.name for path in tmp_path.glob("*.done")} == {"a.done", "c.done"}
+        assert jobs[1].log is not None
+        assert "row b: RuntimeError: b fails" in jobs[1].log.read_text()
+
+    def test_a_member_that_is_cancelled_saves_and_the_others_go_on(
+        self, open_backend: Open, tmp_path: Path
+    ) -> None:
+        backend = open_backend()
+        jobs = submit(backend, cohort(tmp_path, "abc", 400))
+        await_file(tmp_path / "c.steps")
+        await_phase(backend, jobs[1], Phase.RUNNING)
+        backend.cancel([jobs[1]])
+        await_phase(backend, jobs[1], Phase.ENDED)
+        assert (tmp_path / "b.saved").exists()
+        assert backend.poll(jobs)[jobs[0]].phase is Phase.RUNNING
+        assert sorted(open_backend().adopt(), key=jobs.index) == [jobs[0], jobs[2]]
+        for job in jobs:
+            await_phase(backend, job, Phase.ENDED)
+        assert {path.name for path in tmp_path.glob("*.done")} == {"a.done", "c.done"}
+
+    def test_all_members_save_when_all_are_cancelled(
+        self, open_backend: Open, tmp_path: Path
+    ) -> None:
+        backend = open_backend()
+        jobs = submit(backend, cohort(tmp_path, "abc", 10_000))
+        await_file(tmp_path / "c.steps")
+        end(backend, jobs)
+        assert len(list(tmp_path.glob("*.saved"))) == 3
+        assert open_backend().adopt() == []
+
+    def test_a_killed_cohort_is_seen_to_have_ended(
+        self, open_backend: Open, tmp_path: Path
+    ) -> None:
+        backend = open_backend()
+        jobs = submit(backend, cohort(tmp_path, "abc", 10_000))
+        await_file(tmp_path / "c.steps")
+        os.kill(await_pid(tmp_path / "a.started"), signal.SIGKILL)
+        assert all(await_phase(backend, job, Phase.ENDED).started for job in jobs)
+
     def _crowd(self, folder: Path) -> list[Task]:
         return [nap(folder, f"t{number}", FAR_S, "measure") for number in range(self.crowd)]
 
@@ -172,6 +233,14 @@ class BackendContract:
 def nap(folder: Path, name: str, seconds: float, stage: str = "train") -> Task:
     """Return a task that sleeps, and leaves `<name>.started` and `<name>.done` in `folder`."""
     return Task(f"row {name}", name, stage, toy_tasks.nap, (str(folder), name, seconds))
+
+
+def cohort(folder: Path, names: str, steps: int) -> list[Task]:
+    """Return tasks of one cohort that take steps together."""
+    return [
+        Task(f"row {n}", n, "train", toy_tasks.take_steps, (str(folder), n, steps), "cohort")
+        for n in names
+    ]
 
 
 def submit(backend: Backend, tasks: Sequence[Task]) -> list[Job]:

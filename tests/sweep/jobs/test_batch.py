@@ -50,7 +50,7 @@ def tasks(count: int, folder: Path = Path()) -> list[Task]:
 def golden_text() -> str:
     folder = Path("/out/my study/jobs/20260101-000000-ab12cd34")
     snapshot = Path("/out/my study/code/9f")
-    return script_text(folder, 12, EVERYTHING, "repghost:0123456789ab:ab12cd34", snapshot)
+    return script_text(folder, range(12), EVERYTHING, "repghost:0123456789ab:ab12cd34", snapshot)
 
 
 def test_the_job_script_is_the_golden_one():
@@ -62,7 +62,7 @@ def test_the_job_script_is_one_that_a_shell_can_read():
 
 
 def test_a_script_asks_for_nothing_that_was_not_set():
-    text = script_text(Path("/out/s/jobs/t-1"), 1, SlurmSpec(), "repghost:0:1", None)
+    text = script_text(Path("/out/s/jobs/t-1"), (0,), SlurmSpec(), "repghost:0:1", None)
     options = {line.split("=")[0] for line in text.splitlines() if line.startswith("#SBATCH")}
     always = ("comment", "error", "job-name", "nodes", "ntasks-per-node", "open-mode", "output")
     assert options == {f"#SBATCH --{name}" for name in (*always, "signal", "time", "wckey")}
@@ -71,7 +71,7 @@ def test_a_script_asks_for_nothing_that_was_not_set():
 
 def test_the_tasks_of_a_job_meet_in_a_file_of_this_start_of_the_job():
     spec = SlurmSpec(tasks_per_node=2, nodes=3)
-    text = script_text(Path("/out/s/jobs/t-1"), 1, spec, "repghost:0:1", None)
+    text = script_text(Path("/out/s/jobs/t-1"), (0,), spec, "repghost:0:1", None)
     assert "#SBATCH --nodes=3" in text and "#SBATCH --ntasks-per-node=2" in text
     meeting = '"${SLURM_JOB_ID}-${SLURM_RESTART_COUNT:-0}".team'
     assert f"export REPGHOST_TEAM=/out/s/jobs/t-1/{meeting}" in text
@@ -116,7 +116,7 @@ def test_a_job_runs_the_task_at_its_place(
 ):
     batch = Batch.write(tmp_path, tasks(3, tmp_path))
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(index))
-    run_indexed(str(batch.folder), 3, short_s=0.0, limit_s=3600.0)
+    run_indexed(str(batch.folder), (0, 1, 2), short_s=0.0, limit_s=3600.0)
     assert [path.name for path in tmp_path.glob("*.done")] == [f"t{index}.done"]
 
 
@@ -158,7 +158,7 @@ def test_all_tasks_of_a_job_work_on_one_task_after_the_other(tmp_path: Path):
                 sys.executable,
                 "-c",
                 f"from {run_indexed.__module__} import run_indexed as run;"
-                f" run({str(batch.folder)!r}, 2, 600.0, 600.0)",
+                f" run({str(batch.folder)!r}, (0, 1), 600.0, 600.0)",
             ],
             env=os.environ
             | {

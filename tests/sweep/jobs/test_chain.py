@@ -18,22 +18,30 @@ class Clock:
 class Batch:
     """A folder of tasks that take set times and note where they ran."""
 
-    def __init__(self, folder: Path, *seconds: float) -> None:
+    def __init__(self, folder: Path, *seconds: float, leaders=()) -> None:
         self.folder, self.seconds, self.ran = folder, seconds, []
+        self.leaders = leaders or range(len(seconds))
 
     def job(self, place: int, short_s: float = 10.0, limit_s: float = 1000.0, **fails) -> None:
         clock = Clock()
 
-        def run(path: Path) -> None:
-            index = int(path.stem)
-            assert path == self.folder / f"{index}.task"
-            if (error := fails.get(f"at_{index}")) is not None:
-                raise error
-            clock.now += self.seconds[index]
-            self.ran.append((place, index))
+        def run(paths, over) -> None:
+            for path in paths:
+                index = int(path.stem)
+                assert path == self.folder / f"{index}.task"
+                if (error := fails.get(f"at_{index}")) is not None:
+                    raise error
+                clock.now += self.seconds[index]
+                over(path, None)
+            run = [int(path.stem) for path in paths]
+            self.ran.append((place, run[0] if len(run) == 1 else run))
 
-        count = len(self.seconds)
-        run_chain(self.folder, place, count, run, short_s=short_s, limit_s=limit_s, clock=clock)
+        limits = {"short_s": short_s, "limit_s": limit_s, "clock": clock}
+        run_chain(self.folder, place, self.leaders, run, **limits)
+
+    @property
+    def claims(self) -> Claims:
+        return read_claims(self.folder, Claims(self.leaders))
 
 
 def test_a_quick_job_takes_what_waits_and_the_others_find_nothing_to_do(tmp_path):
@@ -68,7 +76,7 @@ def test_a_requeued_job_goes_on_with_what_it_had_taken(tmp_path):
     batch = Batch(tmp_path, 1, 1, 1)
     with pytest.raises(KeyboardInterrupt):  # stands for a kill: nothing is noted as over
         batch.job(0, at_1=KeyboardInterrupt())
-    assert read_claims(tmp_path, Claims()).carried(0) == [1]
+    assert batch.claims.carried(0) == [1]
     batch.job(1)
     assert batch.ran == [(0, 0)], "the job whose task was taken leaves it to the one that has it"
     batch.job(0)
@@ -79,7 +87,7 @@ def test_a_task_that_fails_is_over_and_ends_the_chain(tmp_path):
     batch = Batch(tmp_path, 1, 1, 1)
     with pytest.raises(RuntimeError, match="nan"):
         batch.job(0, at_1=RuntimeError("nan"))
-    claims = read_claims(tmp_path, Claims())
+    claims = batch.claims
     assert claims.done == {0, 1}
     ends = [(tmp_path / f"{index}.done").read_text() for index in range(2)]
     assert ends == ["", "RuntimeError: nan"]
@@ -87,6 +95,23 @@ def test_a_task_that_fails_is_over_and_ends_the_chain(tmp_path):
 
 
 def test_claims_say_who_carries_what(tmp_path):
-    claims = Claims({0: 0, 2: 0, 3: 3}, frozenset({0}))
+    claims = Claims(range(4), {0: 0, 2: 0, 3: 3}, frozenset({0}))
     assert [claims.carrier(index) for index in range(4)] == [0, 1, 0, 3]
     assert [claims.carried(place) for place in range(4)] == [[2], [1], [], [3]]
+
+
+def test_a_cohort_is_taken_as_one_task(tmp_path):
+    batch = Batch(tmp_path, 1, 1, 1, 1, leaders=[0, 0, 2, 2])
+    batch.job(2)
+    assert batch.ran == [(2, [2, 3]), (2, [0, 1])]
+    batch.job(0)
+    assert len(batch.ran) == 2
+
+
+def test_a_requeued_job_goes_on_with_those_of_its_cohort_that_are_not_over(tmp_path):
+    batch = Batch(tmp_path, 1, 1, 1, leaders=[0, 0, 0])
+    with pytest.raises(KeyboardInterrupt):
+        batch.job(0, at_1=KeyboardInterrupt())
+    assert batch.claims.cohorts(0) == [[1, 2]]
+    batch.job(0)
+    assert batch.ran == [(0, [1, 2])]

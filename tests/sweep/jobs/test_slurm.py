@@ -1,6 +1,7 @@
 """SLURM as a backend, on a cluster in memory: limits, silence, doubles, and what is gone."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -493,8 +494,21 @@ def test_to_cancel_a_task_ends_the_job_that_has_it(cluster, tmp_path):
 def test_the_slots_are_array_parallelism_and_all_go_at_once_where_nothing_waits(cluster, tmp_path):
     jobs = driver(cluster, tmp_path, array_parallelism=7)
     assert jobs.slots == 7
-    assert jobs.room(0) > 1000, "the array itself runs seven at a time"
-    assert (jobs.room(5), jobs.room(9)) == (2, 0)
+    assert jobs.room([]) > 1000, "the array itself runs seven at a time"
+    some = jobs.submit(tasks(9))
+    assert (jobs.room(some[:5]), jobs.room(some)) == (2, 0)
+
+
+def test_a_cohort_is_one_job_of_the_array_and_takes_one_slot(cluster, tmp_path):
+    jobs = driver(cluster, tmp_path, array_parallelism=2)
+    first, second = (replace(task, cohort="one") for task in tasks(2))
+    third = tasks(3)[2]
+    given = jobs.submit([first, second, third])
+    script = (given[0].log.parent / "job.sh").read_text()
+    assert "--array=0,2%2" in script
+    assert given[1].log == given[0].log != given[2].log
+    assert jobs.room(given[:2]) == 1
+    assert jobs.room(given) == 0
 
 
 def test_a_machine_that_is_no_node_may_time_while_jobs_run(cluster, tmp_path):

@@ -3,14 +3,18 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repghost.interrupt import Stop
+from repghost.interrupt import Interrupted, Stop
+from repghost.lock import Held
 from repghost.training.team import Team
 
 if TYPE_CHECKING:
+    from repghost.training.batches import Batch, Source
+    from repghost.training.cohort import Member
     from repghost.training.ranks import Ranks
 
 
@@ -66,3 +70,71 @@ def take_part(*, ranks: "Ranks", device: object, stop: Stop) -> float:
     import torch
 
     return float(ranks.sum(torch.tensor([ranks.rank + 1.0])))
+
+
+class Steps:
+    """Batches of one number, made in a fiftieth of a second each, noted in the file `loaded`."""
+
+    def __init__(self, folder: str, steps: int) -> None:
+        self._folder, self.steps = folder, steps
+
+    def train(self, epoch: int, start: int) -> Iterator["Batch"]:
+        import torch
+
+        from repghost.training.batches import Batch
+
+        for step in range(start, self.steps):
+            time.sleep(0.02)
+            _add(Path(self._folder, "loaded"), str(step))
+            yield Batch(torch.tensor([float(step)]), torch.tensor([0]))
+
+    def val(self) -> Iterator["Batch"]:
+        return iter(())
+
+
+def take_steps(
+    folder: str, name: str, steps: int, *, stop: Stop, member: "Member | None" = None
+) -> None:
+    """Note each step in `<name>.steps`, then `<name>.done`; raise where `<name>.fail` lies.
+
+    Told to end, it leaves `<name>.saved`.
+    """
+    import torch
+
+    _add(Path(folder, f"{name}.started"), str(os.getpid()))
+    source: Source = Steps(folder, steps)
+    if member:
+        source = member.source(partial(Steps, folder, steps), torch.device("cpu"))
+    try:
+        for batch in source.train(0, 0):
+            _add(Path(folder, f"{name}.steps"), str(int(batch.images)))
+            stop.obey()
+            if Path(folder, f"{name}.fail").exists():
+                raise RuntimeError(f"{name} fails")
+    except Interrupted:
+        _add(Path(folder, f"{name}.saved"), "saved")
+        raise
+    _add(Path(folder, f"{name}.done"), "done")
+
+
+def need_all_memory(folder: str, name: str, *, stop: Stop, member: "Member | None" = None) -> None:
+    """Find no memory beside others."""
+    from repghost.training.memory import OutOfMemory
+
+    _add(Path(folder, f"{name}.started"), str(os.getpid()))
+    if member:
+        raise OutOfMemory("no memory beside others")
+    _add(Path(folder, f"{name}.done"), "done")
+
+
+def need_a_lock(folder: str, name: str, *, stop: Stop, member: "Member | None" = None) -> None:
+    """Find that somebody else is at work on the run."""
+    if member:
+        raise Held("somebody else")
+    _add(Path(folder, f"{name}.done"), "done")
+
+
+def end_the_job(folder: str, name: str, *, stop: Stop, member: "Member") -> None:
+    """Send this process a signal before the first step."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    take_steps(folder, name, 50, stop=stop, member=member)

@@ -18,7 +18,7 @@ from repghost.latency.spec import StorageSpec
 from repghost.latency.store import Store
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.run import Run
-from repghost.settings import Settings
+from repghost.settings import Settings, SweepSpec
 from repghost.sweep.plan.plan import print_plan
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
@@ -121,6 +121,19 @@ def test_time_to_go_counts_the_epochs_that_are_missing_of_each_variant(base):
     assert "60 min" in line_of(output, fresh)
     assert "min" not in line_of(output, done)
     assert "to go: 96 min of training in all, 60 min with 2 at a time" in output
+
+
+def test_variants_of_a_cohort_are_counted_as_one_job_that_is_as_long_as_all_of_them(base):
+    in_threes = replace(base, sweep=SweepSpec(cohort=3))
+    points = grid(in_threes, {"model.width": [0.1, 0.5, 1.0, 1.5], "seed": [0, 1]})
+    finish(deployed(points[0], ms=1.0), seconds=3600)
+    for point in points[1:]:
+        deployed(point)
+    output = said(points, slots=2)
+    assert "sweep.cohort=3: 7 trainings in 3 cohorts" in output, "3 of one seed, 3 + 1 of the other"
+    assert "to go: 7.0 h of training in all, 3.5 h with 2 at a time" in output
+    assert "3.0 h with 9 at a time" in said(points, slots=9)
+    assert "cohort" not in said(grid(base, {"seed": [0, 1]}))
 
 
 def test_what_failed_is_no_work_until_it_is_asked_for(base):

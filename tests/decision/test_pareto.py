@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.pareto import pareto_front
+from repghost.decision.pareto import pareto_front
 
 FEW = st.sampled_from([0.0, 1.0, 1.5, 2.0, -1.0, math.inf, -math.inf, math.nan])
 POINTS = st.lists(st.tuples(FEW, FEW) | st.tuples(st.floats(), st.floats()), max_size=40)

@@ -1,20 +1,35 @@
 """How sure the front is: each point's chance to be on it, by drawing all points anew."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from statistics import stdev
 
 import numpy as np
 from numpy.typing import NDArray
-
-from analysis.effects import log_error
-from analysis.variants import Variant
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 DRAWS = 4000
 CELLS_AT_ONCE = 2_000_000  # draws x points
 SURE = 0.95
+NORMAL95 = 1.96
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A variant that has scores and a latency: top-1 in percent, one a seed; latency in ms.
+
+    `error` is the standard error of the latency's logarithm, None where it is not known. Contenders
+    of one `graph` share a measurement, those of one `training` their scores.
+    """
+
+    label: str
+    top1: tuple[float, ...]
+    latency_ms: float
+    error: float | None
+    graph: Hashable
+    training: Hashable
 
 
 @dataclass(frozen=True)
@@ -52,36 +67,39 @@ class Chances:
     rival: NDArray[np.int64]
 
 
-def points_of(variants: Sequence[Variant]) -> Points:
-    """Return the points of variants that have a top-1 and a latency, all of one kin."""
-    rows = [(v.top1, v.latency) for v in variants]
-    placed = [(top1, latency) for top1, latency in rows if top1 and latency]
-    assert len(placed) == len(variants)
-    spread, degrees = pooled_spread(variants)
-    graphs = [(v.fingerprint or v.label, v.latency) for v in variants]
-    trainings = [tuple(sorted(row.key for row in v.finished)) for v in variants]
+def log_error(low: float | None, high: float | None) -> float | None:
+    """Return the standard error of a logarithm, from a value's 95 % interval; None without one."""
+    if low is None or high is None or not 0 < low <= high:
+        return None
+    return math.log(high / low) / (2 * NORMAL95)
+
+
+def points_of(contenders: Sequence[Contender]) -> Points:
+    """Return contenders as points; their latencies must be comparable."""
+    spread, degrees = pooled_spread([one.top1 for one in contenders])
     return Points(
-        latency=np.array([latency.ms for _, latency in placed]),
-        log_error=np.array([log_error(latency) or 0.0 for _, latency in placed]),
-        graph=_numbered(graphs),
-        top1=np.array([top1.mean for top1, _ in placed]),
-        seeds=np.array([top1.n for top1, _ in placed]),
-        training=_numbered(trainings),
+        latency=np.array([one.latency_ms for one in contenders]),
+        log_error=np.array([one.error or 0.0 for one in contenders]),
+        graph=_numbered([one.graph for one in contenders]),
+        top1=np.array([np.mean(one.top1) for one in contenders]),
+        seeds=np.array([len(one.top1) for one in contenders]),
+        training=_numbered([one.training for one in contenders]),
         spread=spread,
         degrees=degrees,
     )
 
 
-def pooled_spread(variants: Sequence[Variant]) -> tuple[float | None, int]:
+def pooled_spread(scores: Sequence[Sequence[float]]) -> tuple[float | None, int]:
     """Return the standard deviation of top-1 over seeds, pooled over variants, and its degrees.
 
-    None where no variant has a second seed: then it is not known, which is not the same as 0.
+    None where no variant has a second seed, or all agree to the last digit (a top-1 is a count of
+    images): then it is not known, which is not the same as 0.
     """
-    several = [v.top1 for v in variants if v.top1 and v.top1.std is not None]
-    degrees = sum(top1.n - 1 for top1 in several)
-    if not degrees:
+    several = [some for some in scores if len(some) > 1]
+    degrees = sum(len(some) - 1 for some in several)
+    squares = sum((len(some) - 1) * stdev(some) ** 2 for some in several)
+    if not squares:
         return None, 0
-    squares = sum((top1.n - 1) * (top1.std or 0.0) ** 2 for top1 in several)
     return math.sqrt(squares / degrees), degrees
 
 
@@ -123,6 +141,24 @@ def draw_top1(points: Points, draws: int, rng: np.random.Generator) -> Array:
     sigma = points.spread * np.sqrt(points.degrees / rng.chisquare(points.degrees, (draws, 1)))
     luck = rng.standard_normal((draws, _count(points.training)))[:, points.training]
     return np.asarray(points.top1 + sigma / np.sqrt(points.seeds) * luck)
+
+
+def attained(points: Points, within: Array, draws: int = 1000, seed: int = 0) -> Array:
+    """Return the 2.5 and 97.5 % quantiles `(2, m)` of the best top-1 within `m` latencies in ms.
+
+    The best that is drawn at each latency, over draws of all points: where a front drawn anew
+    would run. -inf where so many draws have nothing so fast.
+    """
+    rng = np.random.default_rng(seed)
+    latency, top1 = draw_latency(points, draws, rng), draw_top1(points, draws, rng)
+    order = np.argsort(latency, axis=1)
+    fast, good = (np.take_along_axis(one, order, axis=1) for one in (latency, top1))
+    best = np.full((draws, len(points) + 1), -np.inf)
+    best[:, 1:] = np.maximum.accumulate(good, axis=1)
+    places = np.array([np.searchsorted(row, within, side="right") for row in fast])
+    found = np.sort(np.take_along_axis(best, places, axis=1), axis=0)
+    ends = [int((1 - share) / 2 * (draws - 1)) for share in (SURE, -SURE)]
+    return found[ends]
 
 
 def on_front(latency: Array, top1: Array) -> Flags:

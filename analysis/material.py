@@ -1,0 +1,97 @@
+"""All that a report is made of, read once: a study's findings and the evidence behind them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from analysis.configs import Config, read_configs
+from analysis.effects import Effect, main_effects
+from analysis.findings import Findings, find
+from analysis.fronts import Front, fronts
+from analysis.results import Results
+from analysis.samples import Rounds, read_rounds
+
+if TYPE_CHECKING:
+    from repghost.latency.profile import Profile
+
+PROFILES_SHOWN = 30  # networks, those of the front first
+
+
+class Standing(NamedTuple):
+    """How sure a variant's place is: "front", "undecided" or "dominated", and its chance."""
+
+    status: str
+    chance: float
+
+
+@dataclass(frozen=True)
+class Material:
+    """A study as a report shows it.
+
+    `standings` are by index into `found.variants`; `rounds` by graph, `no_rounds` says why there
+    are none; `configs` by run; `profiles` by graph: a network and what it was compared with.
+    """
+
+    results: Results
+    found: Findings
+    fronts: tuple[Front, ...]
+    standings: Mapping[int, Standing]
+    effects: tuple[Effect, ...]
+    rounds: Mapping[str, Rounds]
+    no_rounds: str
+    configs: Mapping[str, Config]
+    profiles: "Mapping[str, list[Profile]]"
+
+
+def gather(results: Results) -> Material:
+    """Read and compute what a report of the study needs."""
+    found = find(results)
+    seen = tuple(fronts(results))
+    rounds, no_rounds = read_rounds(results)
+    return Material(
+        results=results,
+        found=found,
+        fronts=seen,
+        standings=_standings(found, seen),
+        effects=tuple(main_effects(results)),
+        rounds=rounds,
+        no_rounds=no_rounds,
+        configs=read_configs(results),
+        profiles=_profiles(results.study_dir.parent / "profiles", found),
+    )
+
+
+def _standings(found: Findings, seen: tuple[Front, ...]) -> dict[int, Standing]:
+    places = {tuple(v.settings.values()): i for i, v in enumerate(found.variants)}
+    return {
+        places[tuple(v.settings.values())]: Standing(front.status(n), float(front.chances.front[n]))
+        for front in seen
+        for n, v in enumerate(front.variants)
+    }
+
+
+def _profiles(folder: Path, found: Findings) -> "dict[str, list[Profile]]":
+    """Return the operator profiles of the study's graphs; a file that cannot be read is none."""
+    ordered = sorted(range(len(found.variants)), key=lambda i: i not in found.front)
+    graphs = dict.fromkeys(found.variants[i].fingerprint for i in ordered)
+    files = {graph: path for graph in graphs if graph and (path := _newest(folder, graph))}
+    if not files:
+        return {}
+    from repghost.latency.profile import read_profiles
+
+    profiles: dict[str, list[Profile]] = {}
+    for graph, path in list(files.items())[:PROFILES_SHOWN]:
+        try:
+            profiles[graph] = read_profiles(path)[:2]
+        except ValueError:
+            continue
+    return profiles
+
+
+def _newest(folder: Path, graph: str) -> Path | None:
+    """Return the newest profile of a graph: a name begins with the first part of its print."""
+    if not all(char.isalnum() for char in graph):
+        return None
+    found = sorted(folder.glob(f"{graph}-*.json"), key=lambda path: path.stat().st_mtime)
+    return found[-1] if found else None

@@ -1,0 +1,84 @@
+"""Figure 1: accuracy against latency: the study's variants and, beside them, the paper's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.findings import both
+from analysis.fronts import Front, fronts
+from analysis.paper.tables import read_csv
+from analysis.press.style import PAGE, mark, panels
+from analysis.results import Results
+
+NAMED = 6  # with more variants, only those on the front have their name beside them
+
+
+def front_figure(results: Results) -> Figure:
+    """Return both panels; the axes are not shared: device, data and recipe are not the paper's.
+
+    Raises:
+        ValueError: no variant of the study has both a score and a latency.
+    """
+    found = fronts(results)
+    if not found:
+        raise ValueError(f"no variant has {both(results.objective)}")
+    figure, (ours, paper) = panels(2, PAGE, 3.2)
+    for number, front in enumerate(found):
+        _study(ours, front, number, several=len(found) > 1)
+    ours.set_title(f"(a) {results.study}")
+    if len(found) > 1:
+        ours.legend()
+    _paper(paper)
+    return figure
+
+
+def _study(axes: Axes, front: Front, number: int, several: bool) -> None:
+    """Draw one place's variants with 95 % intervals, and the front as measured as a line."""
+    own, right = mark(number), max(x for x, _ in front.values)
+    named = range(len(front.variants)) if len(front.variants) <= NAMED else front.measured
+    for i, variant in enumerate(front.variants):
+        x, y = front.values[i]
+        latency, score = variant.latency, variant.score
+        low, high = (latency.low, latency.high) if latency else (None, None)
+        xerr = None if low is None or high is None else [[max(0, x - low)], [max(0, high - x)]]
+        interval = score.interval if score else None
+        yerr = None if interval is None else [[y - interval[0]], [interval[1] - y]]
+        axes.errorbar(x, y, yerr=yerr, xerr=xerr, elinewidth=0.6, capsize=1.5, **own)
+        if i in named:
+            side, dx = ("right", -4) if x > 0.6 * right else ("left", 4)
+            near: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "bottom"}
+            axes.annotate(variant.label, (x, y), (dx, 2), **near)
+    line = [front.values[i] for i in front.measured]
+    label = front.place if several else None
+    axes.plot(*zip(*line, strict=True), color=own["color"], linestyle="--", label=label)
+    axes.set_xlabel("latency (ms)" if several else f"latency (ms), {front.place}")
+    axes.set_ylabel(f"{front.objective.label} (%)")
+    axes.margins(x=0.15, y=0.1)
+
+
+def _paper(axes: Axes) -> None:
+    """Draw Table 3's networks that have a latency, a line a family."""
+    families: dict[str, list[tuple[float, float]]] = {}
+    for row in read_csv("table3_imagenet.csv"):
+        if row["latency_ms"] and row["top1"]:
+            point = float(row["latency_ms"]), float(row["top1"])
+            families.setdefault(row["model"], []).append(point)
+    for number, (family, points) in enumerate(_last_first(families)):
+        axes.plot(*zip(*sorted(points), strict=True), label=family, **mark(number))
+    axes.set_title("(b) the paper: ImageNet, ARM phone (Table 3)")
+    axes.set_xscale("log")
+    axes.set_xticks([25, 50, 100, 200], ["25", "50", "100", "200"])
+    axes.minorticks_off()
+    axes.set_xlabel("latency (ms)")
+    axes.set_ylabel("top-1 (%)")
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+    axes.legend(ncols=3, handlelength=1.4, columnspacing=0.8, **below)
+
+
+def _last_first(
+    families: dict[str, list[tuple[float, float]]],
+) -> Sequence[tuple[str, list[tuple[float, float]]]]:
+    """Return the families, the paper's own first: it has the first colour."""
+    return sorted(families.items(), key=lambda item: not item[0].startswith("RepGhost"))

@@ -1,0 +1,93 @@
+"""What a detector descends and is scored by: torchvision's losses, COCO's average precision."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from repghost.detection.annotations import Instances
+from repghost.detection.networks import first_label
+from repghost.detection.scores import Averages, Detection, average_precision, encoded
+from repghost.detection.source import DetectionBatch, Target
+from repghost.detection.spec import TaskSpec
+from repghost.training.goal import Scored
+from repghost.training.ranks import Ranks
+
+MASK_THRESHOLD = 0.5  # of a pixel's probability: above, it belongs to the object
+
+
+class DetectorGoal:
+    """The sum of a detector's losses; the average precision of its boxes, and of its masks."""
+
+    least_images = 1
+
+    def __init__(self, task: TaskSpec, truth: Instances) -> None:
+        self._first, self._truth = first_label(task), truth
+        self._kinds = ("bbox", "segm") if task.masks else ("bbox",)
+
+    def loss(
+        self,
+        forward: Callable[..., Any],
+        batch: DetectionBatch,
+        device: torch.device,
+        precision: AbstractContextManager[Any],
+    ) -> Tensor:
+        """As `Goal.loss`."""
+        targets = [self._on(device, target) for target in batch.targets]
+        images = batch.on(device)
+        with precision:
+            losses: dict[str, Tensor] = forward(images, targets)
+            return torch.stack([loss.float() for loss in losses.values()]).sum()
+
+    def scored(
+        self,
+        model: nn.Module,
+        batches: Iterable[DetectionBatch],
+        device: torch.device,
+        ranks: Ranks,
+    ) -> Scored:
+        """As `Goal.scored`; what is in a file that cannot be read counts as not found."""
+        skipped, found = list[str](), list[Detection]()
+        for batch in batches:
+            skipped += batch.skipped
+            found += self.detections(model, batch, device)
+        together = [one for some in ranks.of_all(found) for one in some]
+        scores = self.averages(together).scores if ranks.leads else {}
+        return Scored(ranks.from_first(scores), skipped)
+
+    def averages(self, found: list[Detection]) -> Averages:
+        """Score detections of the validation images."""
+        return average_precision(self._truth.file, found, self._kinds)
+
+    @torch.inference_mode()
+    def detections(
+        self, model: nn.Module, batch: DetectionBatch, device: torch.device
+    ) -> list[Detection]:
+        """Return what a detector finds on the images of a batch, as COCO's results have it."""
+        if not batch.images:
+            return []
+        outputs = model.eval()(batch.on(device))
+        rows = zip(batch.targets, outputs, strict=True)
+        return [one for target, output in rows for one in self._lines(target, output)]
+
+    def _on(self, device: torch.device, target: Target) -> Target:
+        wanted = {name: one for name, one in target.items() if name != "image_id"}
+        there = {name: one.to(device, non_blocking=True) for name, one in wanted.items()}
+        return there | {"labels": there["labels"] + self._first}
+
+    def _lines(self, target: Target, output: dict[str, Tensor]) -> Iterable[Detection]:
+        boxes = output["boxes"].cpu()
+        sized = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
+        labels = (output["labels"].cpu() - self._first).tolist()
+        image_id = int(target["image_id"])
+        for i, (box, label, score) in enumerate(
+            zip(sized, labels, output["scores"].tolist(), strict=True)
+        ):
+            line = {"image_id": image_id, "bbox": box, "score": score}
+            line["category_id"] = self._truth.category_ids[label]
+            if "masks" in output:
+                mask = output["masks"][i, 0] > MASK_THRESHOLD
+                line["segmentation"] = encoded(mask.to(torch.uint8).cpu().numpy())
+            yield line

@@ -1,0 +1,90 @@
+"""A cohort inside its job: what each member leaves, and who is run again alone."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import toy_tasks
+
+from repghost import trial
+from repghost.interrupt import SIGNALS
+from repghost.models.repghost_spec import RepGhostNetSpec
+from repghost.run import Run
+from repghost.settings import Settings
+from repghost.sweep.jobs.contract import Task
+from repghost.sweep.jobs.together import run_together
+from repghost.sweep.jobs.work import INTERRUPTED, write_task
+from repghost.tracking import TrackingSpec
+from repghost.training.spec import RecipeSpec
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Give the signals back that a job handles."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def together(folder: Path, *tasks: Task) -> tuple[int, list[str]]:
+    """Run a cohort; return its exit code and the tasks that were over, in order."""
+    paths, over = [folder / f"{index}.running" for index in range(len(tasks))], list[str]()
+    for path, task in zip(paths, tasks, strict=True):
+        write_task(path, task)
+    code = run_together(paths, lambda path, error: over.append(path.stem))
+    return code, over
+
+
+def toy(folder: Path, name: str, function, *arguments) -> Task:
+    return Task(f"row {name}", name, "train", function, (str(folder), name, *arguments), "cohort")
+
+
+def variant(outputs: Path, reparam: str) -> Settings:
+    return Settings(
+        model=RepGhostNetSpec(width=0.1, num_classes=10, reparam=reparam),
+        recipe=RecipeSpec(epochs=1, warmup_epochs=0, batch_size=128),
+        tracking=TrackingSpec(kind="none"),
+        outputs=str(outputs),
+    )
+
+
+def test_members_leave_the_files_that_they_would_leave_alone(tmp_path, capsys):
+    alone = [variant(tmp_path / "alone", branch) for branch in ("bn", "dconv")]
+    tasks = []
+    for one in alone:
+        trial.run_stage(one, "train", 1, say=lambda line: None)
+        member = replace(one, outputs=str(tmp_path / "together"))
+        arguments = (member, "train", 1)
+        tasks.append(Task(one.model.reparam, "key", "train", trial.run_stage, arguments, "one"))
+    assert together(tmp_path, *tasks) == (0, ["0", "1"])
+    for one in alone:
+        there, here = (Run(tmp_path / way, one.variant.key) for way in ("alone", "together"))
+        assert there.onnx.read_bytes() == here.onnx.read_bytes()
+        assert there.result()["top1"] == here.result()["top1"]
+        assert not here.lock.is_held()
+    printed = capsys.readouterr().out
+    assert "bn: epoch 1/1" in printed and "dconv: epoch 1/1" in printed
+
+
+@pytest.mark.parametrize("function", [toy_tasks.need_all_memory, toy_tasks.need_a_lock])
+def test_who_cannot_run_beside_others_is_run_alone_after_them(function, tmp_path):
+    tasks = [toy(tmp_path, "a", function), toy(tmp_path, "b", toy_tasks.take_steps, 3)]
+    code, over = together(tmp_path, *tasks)
+    assert over == ["1", "0"]
+    assert (tmp_path / "a.done").exists() and (tmp_path / "b.done").exists()
+    assert code == 0, "all came to their ends"
+
+
+def test_a_job_that_is_told_to_end_asks_to_be_run_again_with_all_that_had_not_ended(tmp_path):
+    tasks = [
+        toy(tmp_path, "a", toy_tasks.take_steps, 50),
+        toy(tmp_path, "b", toy_tasks.end_the_job),
+    ]
+    with pytest.raises(SystemExit) as told:
+        together(tmp_path, *tasks)
+    assert told.value.code == INTERRUPTED
+    assert {path.name for path in tmp_path.glob("*.saved")} == {"a.saved", "b.saved"}
+    assert len(list(tmp_path.glob("*.running"))) == 2
