@@ -28,9 +28,9 @@ SAME = 1e-4  # relative; rounding in one float32 layer gives 1e-6, another funct
 def foldable(model: nn.Module, input_shape: Sequence[int]) -> dict[str, str]:
     """Return layer -> BatchNorm, by name, where one can be folded into the other.
 
-    That is: each of the two is called once, the BatchNorm reads the very tensor that the layer
-    returns, nothing else reads it, and nobody else reads their parameters. `model`, in eval mode,
-    is left as it is; `input_shape` is (C, H, W).
+    That is: the two are called equally often (a detector's heads once a level), each time the
+    BatchNorm reads the very tensor that the layer returns, nothing else reads it, and nobody else
+    reads their parameters. `model`, in eval mode, is left as it is; `input_shape` is (C, H, W).
 
     Raises:
         ValueError: the network cannot take an input of this shape.
@@ -128,19 +128,21 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return layer -> BatchNorm, by name; `outputs` is what the network returned."""
         returned = {id(leaf) for leaf in tree_leaves(outputs)}
         edges = [edge for edge in self.edges.values() if id(edge.output) not in returned]
-        found = [(edge.layer, norm) for edge in edges if (norm := self._only_norm(edge))]
-        return {self.names[layer]: self.names[norm] for layer, norm in found}
+        found = Counter((edge.layer, norm) for edge in edges if (norm := self._only_norm(edge)))
+        return {
+            self.names[layer]: self.names[norm]
+            for (layer, norm), times in found.items()
+            if times == self.calls[layer] == self.calls[norm]
+        }
 
     def _only_norm(self, edge: _Edge) -> _BatchNorm | None:
-        """Return the BatchNorm that alone reads the layer's output and can be folded into it."""
+        """Return the BatchNorm that alone reads this output and can be folded into the layer."""
         if len(edge.readers) != 1 or not edge.as_folded:
             return None
         norm = edge.readers[0]
         if not isinstance(norm, _BatchNorm):
             return None
-        once = all(self.calls[part] == 1 for part in (edge.layer, norm))
-        private = not {edge.layer, norm} & self.read_elsewhere
-        return norm if once and private else None
+        return None if {edge.layer, norm} & self.read_elsewhere else norm
 
 
 def _fits(edge: _Edge) -> bool:

@@ -1,7 +1,7 @@
 """torchvision's detectors on the features of any network, and the part of them a device runs."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torchvision.models.detection import MaskRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import (
     ExtraFPNBlock,
@@ -25,6 +26,7 @@ from repghost.training.spec import DataSpec
 RATIOS = (0.5, 1.0, 2.0)  # of an anchor's sides
 SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # of RetinaNet's anchors at a place
 ROI_PIXELS = 7  # a box is judged by a grid of so many pixels a side
+NORMS: dict[str, Callable[[int], nn.Module] | None] = {"none": None, "batch": nn.BatchNorm2d}
 PROPOSALS = {"train": 1000, "test": 1000}  # of Mask R-CNN's first stage, as mmdetection
 
 
@@ -34,10 +36,16 @@ class Pyramid(nn.Module):
     Each is `(N, out_channels, H / s, W / s)`, from the finest on.
     """
 
-    def __init__(self, features: Features, out_chs: int, extra: ExtraFPNBlock) -> None:
+    def __init__(
+        self,
+        features: Features,
+        out_chs: int,
+        extra: ExtraFPNBlock,
+        norm: Callable[[int], nn.Module] | None,
+    ) -> None:
         super().__init__()
         self.features = features
-        self.fpn = FeaturePyramidNetwork(list(features.chs), out_chs, extra)
+        self.fpn = FeaturePyramidNetwork(list(features.chs), out_chs, extra, norm)
         self.out_channels = out_chs  # torchvision's name
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -112,10 +120,12 @@ def _retinanet(
     extra.use_P5 = False  # P6 is made of the backbone's last map, also where the channels agree
     strides = [*features.strides, *(features.strides[-1] * 2**i for i in (1, 2))]
     sizes = [tuple(stride * task.anchor_scale * scale for scale in SCALES) for stride in strides]
+    norm = NORMS[task.norm]
     detector = RetinaNet(
-        Pyramid(features, task.fpn_chs, extra),
+        Pyramid(features, task.fpn_chs, extra, norm),
         classes,
         anchor_generator=_anchors(sizes),
+        head=RetinaNetHead(task.fpn_chs, len(RATIOS) * len(SCALES), classes, norm_layer=norm),
         score_thresh=task.score_threshold,
         detections_per_img=task.detections,
         **around,
@@ -128,10 +138,10 @@ def _retinanet(
 
 
 def _maskrcnn(task: TaskSpec, features: Features, classes: int, around: dict[str, Any]) -> MaskRCNN:
-    chs, outputs = task.fpn_chs, classes + 1
+    chs, outputs, norm = task.fpn_chs, classes + 1, NORMS[task.norm]
     strides = [*features.strides, features.strides[-1] * 2]
     return MaskRCNN(
-        Pyramid(features, chs, LastLevelMaxPool()),
+        Pyramid(features, chs, LastLevelMaxPool(), norm),
         rpn_anchor_generator=_anchors([(stride * task.anchor_scale,) for stride in strides]),
         rpn_post_nms_top_n_train=PROPOSALS["train"],
         rpn_post_nms_top_n_test=PROPOSALS["test"],
@@ -139,7 +149,7 @@ def _maskrcnn(task: TaskSpec, features: Features, classes: int, around: dict[str
         box_predictor=FastRCNNPredictor(task.head_chs, outputs),
         box_score_thresh=task.score_threshold,
         box_detections_per_img=task.detections,
-        mask_head=MaskRCNNHeads(chs, (chs,) * 4, 1),
+        mask_head=MaskRCNNHeads(chs, (chs,) * 4, 1, norm),
         mask_predictor=MaskRCNNPredictor(chs, chs, outputs),
         **around,
     )

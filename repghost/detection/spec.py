@@ -8,6 +8,7 @@ from repghost.models.spec import ModelSpec
 
 DETECTORS = {"retinanet": "RetinaNet", "maskrcnn": "Mask R-CNN"}
 STRIDES = {"retinanet": (8, 16, 32), "maskrcnn": (4, 8, 16, 32)}  # of the backbone's features
+NORMS = ("none", "batch")
 KINDS = ("train", "validate", *DETECTORS)
 
 
@@ -16,14 +17,16 @@ class TaskSpec:
     """`kind` is train or validate (a classifier), or the detector that is trained on the network.
 
     The others are the detector's: channels of the pyramid and of Mask R-CNN's linear layers, an
-    anchor's side in strides of its level, the standard deviation of the weights that the convs of
-    RetinaNet's heads begin with, and how many detections of which score are kept.
+    anchor's side in strides of its level, what normalises the convs of pyramid and heads, the
+    standard deviation of the weights that the convs of RetinaNet's heads begin with, and how many
+    detections of which score are kept.
     """
 
     kind: str = "train"
     fpn_chs: int = 256
     head_chs: int = 1024
     anchor_scale: float = 4.0
+    norm: str = "none"
     head_std: float = 0.01
     score_threshold: float = 0.05
     detections: int = 100
@@ -35,6 +38,8 @@ class TaskSpec:
             value = getattr(self, name)
             if not 0 < value < float("inf"):
                 raise ValueError(f"task.{name}={value}: must be a number greater than 0")
+        if self.norm not in NORMS:
+            raise ValueError(f"task.norm={self.norm}: allowed are {', '.join(NORMS)}")
         if not 0 <= self.score_threshold < 1:
             raise ValueError(f"task.score_threshold={self.score_threshold}: must be in [0, 1)")
 

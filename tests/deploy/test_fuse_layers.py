@@ -129,6 +129,12 @@ class NormTwice(Small):
         return self.bn(self.conv(x)) + self.bn(x)
 
 
+class ReadTwiceInOneOfTwoCalls(Small):
+    def forward(self, x):
+        y = self.conv(2 * x)
+        return self.bn(self.conv(x)) + self.bn(y) + y
+
+
 class WeightElsewhere(Small):
     def forward(self, x):
         return self.bn(self.conv(x)) * self.conv.weight.sum()
@@ -229,6 +235,7 @@ UNFOLDABLE = [
     ReturnedAsItIs,
     ConvTwice,
     NormTwice,
+    ReadTwiceInOneOfTwoCalls,
     WeightElsewhere,
     ScaleElsewhere,
     Concatenated,
@@ -246,6 +253,15 @@ UNFOLDABLE = [
 def test_a_batchnorm_that_is_not_one_layers_own_is_kept_and_named(network):
     fused = fused_and_equal(nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), network()))
     assert not_folded(fused) == ["2.bn"]
+
+
+class TwoLevels(Small):
+    def forward(self, x):
+        return self.bn(self.conv(x)) + self.bn(self.conv(2 * x))
+
+
+def test_a_pair_that_is_called_once_a_level_is_folded():
+    assert norms(fused_and_equal(TwoLevels())) == []
 
 
 class TwoNames(Small):

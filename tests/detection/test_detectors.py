@@ -6,6 +6,7 @@ from torchvision.models.detection import MaskRCNN, RetinaNet
 
 from repghost.deploy.certificate import certify, spread_statistics
 from repghost.deploy.export import export
+from repghost.deploy.fingerprint import fingerprint
 from repghost.deploy.fuse import fuse, not_folded
 from repghost.detection.networks import DensePart, build_detector, padded
 from repghost.detection.spec import TaskSpec
@@ -33,6 +34,19 @@ def test_a_detector_is_certified_in_mnn_and_all_of_it_is_folded(kind, name, tmp_
     fused = fuse(dense, SHAPE)
     assert not not_folded(fused)
     export(fused, (1, *SHAPE), tmp_path / "a.onnx", tmp_path / "a.mnn")
+    certificate = certify(dense, fused, tmp_path / "a.mnn", torch.randn(2, *SHAPE))
+    assert certificate.passed, certificate.as_dict()
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "maskrcnn"])
+def test_the_batchnorm_of_pyramid_and_heads_is_folded_and_costs_the_device_nothing(kind, tmp_path):
+    plain = fuse(DensePart(detector(kind)).eval(), SHAPE)
+    dense = spread_statistics(DensePart(detector(kind, norm="batch")).eval(), 0, SHAPE)
+    fused = fuse(dense, SHAPE)
+    assert not not_folded(fused)
+    export(fused, (1, *SHAPE), tmp_path / "a.onnx", tmp_path / "a.mnn")
+    export(plain, (1, *SHAPE), tmp_path / "b.onnx", tmp_path / "b.mnn")
+    assert fingerprint(tmp_path / "a.onnx") == fingerprint(tmp_path / "b.onnx")
     certificate = certify(dense, fused, tmp_path / "a.mnn", torch.randn(2, *SHAPE))
     assert certificate.passed, certificate.as_dict()
 
