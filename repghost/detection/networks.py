@@ -1,7 +1,7 @@
 """torchvision's detectors on the features of any network, and the part of them a device runs."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,6 @@ from torchvision.models.detection import MaskRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import (
     ExtraFPNBlock,
@@ -19,6 +18,7 @@ from torchvision.ops.feature_pyramid_network import (
     LastLevelP6P7,
 )
 
+from repghost.detection.heads import Heads, Norm
 from repghost.detection.spec import STRIDES, TaskSpec
 from repghost.models.features import Features, features_of
 from repghost.training.spec import DataSpec
@@ -26,7 +26,7 @@ from repghost.training.spec import DataSpec
 RATIOS = (0.5, 1.0, 2.0)  # of an anchor's sides
 SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # of RetinaNet's anchors at a place
 ROI_PIXELS = 7  # a box is judged by a grid of so many pixels a side
-NORMS: dict[str, Callable[[int], nn.Module] | None] = {"none": None, "batch": nn.BatchNorm2d}
+NORMS: dict[str, Norm] = {"none": None, "batch": nn.BatchNorm2d}
 PROPOSALS = {"train": 1000, "test": 1000}  # of Mask R-CNN's first stage, as mmdetection
 
 
@@ -41,7 +41,7 @@ class Pyramid(nn.Module):
         features: Features,
         out_chs: int,
         extra: ExtraFPNBlock,
-        norm: Callable[[int], nn.Module] | None,
+        norm: Norm,
     ) -> None:
         super().__init__()
         self.features = features
@@ -67,22 +67,31 @@ class DensePart(nn.Module):
         self.backbone = detector.backbone
         if isinstance(detector, MaskRCNN):
             head = detector.rpn.head
-            self.towers = nn.ModuleList([head.conv, nn.Identity()])
+            self.towers = nn.ModuleList([Each(head.conv), nn.Identity()])
             self.outputs = nn.ModuleList([head.cls_logits, head.bbox_pred])
         else:
             assert isinstance(detector, RetinaNet)
             scores, boxes = detector.head.classification_head, detector.head.regression_head
-            self.towers = nn.ModuleList([scores.conv, boxes.conv])
+            self.towers = nn.ModuleList([detector.head.score_tower, detector.head.box_tower])
             self.outputs = nn.ModuleList([scores.cls_logits, boxes.bbox_reg])
         self.shares_tower = isinstance(detector, MaskRCNN)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        scores, offsets = [], []
-        for level in self.backbone(x).values():
-            seen = self.towers[0](level)
-            scores.append(self.outputs[0](seen))
-            offsets.append(self.outputs[1](seen if self.shares_tower else self.towers[1](level)))
-        return (*scores, *offsets)
+        levels = list(self.backbone(x).values())
+        seen = self.towers[0](levels)
+        beside = seen if self.shares_tower else self.towers[1](levels)
+        return (*map(self.outputs[0], seen), *map(self.outputs[1], beside))
+
+
+class Each(nn.Module):
+    """A network that sees each level of a pyramid: maps -> maps."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        return [self.network(level) for level in levels]
 
 
 def build_detector(
@@ -121,20 +130,15 @@ def _retinanet(
     strides = [*features.strides, *(features.strides[-1] * 2**i for i in (1, 2))]
     sizes = [tuple(stride * task.anchor_scale * scale for scale in SCALES) for stride in strides]
     norm = NORMS[task.norm]
-    detector = RetinaNet(
+    return RetinaNet(
         Pyramid(features, task.fpn_chs, extra, norm),
         classes,
         anchor_generator=_anchors(sizes),
-        head=RetinaNetHead(task.fpn_chs, len(RATIOS) * len(SCALES), classes, norm_layer=norm),
+        head=Heads(task.fpn_chs, len(RATIOS) * len(SCALES), classes, norm, task.head_std),
         score_thresh=task.score_threshold,
         detections_per_img=task.detections,
         **around,
     )
-    for head in (detector.head.classification_head, detector.head.regression_head):
-        for layer in head.conv.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.normal_(layer.weight, std=task.head_std)
-    return detector
 
 
 def _maskrcnn(task: TaskSpec, features: Features, classes: int, around: dict[str, Any]) -> MaskRCNN:
