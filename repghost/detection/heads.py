@@ -1,4 +1,4 @@
-"""RetinaNet's heads, whose BatchNorm takes its statistics over all levels of the pyramid at once."""
+"""RetinaNet's heads; what normalises them sees all levels of the pyramid at once."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,10 +24,8 @@ class Tower(nn.Module):
             nn.Conv2d(chs, chs, 3, padding=1, bias=norm is None) for _ in range(DEPTH)
         )
         self.norms = nn.ModuleList(norm(chs) if norm else nn.Identity() for _ in range(DEPTH))
-        for conv in self.convs:
-            nn.init.normal_(conv.weight, std=std)
-            if conv.bias is not None:
-                nn.init.zeros_(conv.bias)
+        for name, values in self.convs.named_parameters():
+            nn.init.normal_(values, std=std) if "weight" in name else nn.init.zeros_(values)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
         levels = list(levels)
@@ -47,7 +45,7 @@ def normalised(norm: nn.Module, levels: list[Tensor]) -> list[Tensor]:
     return [part.unflatten(2, size) for part, size in zip(parts, sizes, strict=True)]
 
 
-class Heads(RetinaNetHead):
+class Heads(RetinaNetHead):  # type: ignore[misc]
     """torchvision's heads behind towers of ours; `std` is that of the towers' first weights."""
 
     def __init__(self, chs: int, anchors: int, classes: int, norm: Norm, std: float) -> None:
