@@ -14,6 +14,8 @@ let shown = null; // the variants that the filters leave; null: all
 let watcher = null;
 const drawn = new Set();
 
+// Plotly comes after the rest of the page: what is asked for before is drawn by `watch`.
+const canDraw = () => "Plotly" in window;
 const isShown = (variant) => shown === null || shown.has(variant);
 const cssColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -79,7 +81,7 @@ function place(figure, element) {
 
 function draw(name, print = false) {
   const [figure, element] = [figures[name], document.getElementById(name)];
-  if (!figure || !element) return;
+  if (!figure || !element || !canDraw()) return;
   const traces = [...figure.data, ...layersOn(figure).flatMap((layer) => layer.data)];
   Plotly.react(element, traces.map((trace) => colored(filled(figure, trace))), layoutOf(figure, element, print), CONFIG);
   place(figure, element);
@@ -110,9 +112,7 @@ function watch() {
       watcher.unobserve(target);
       draw(target.id);
     }
-    // For who measures: everything in sight is there from now on.
-    if (!document.documentElement.dataset.drawn) performance.mark("drawn");
-    document.documentElement.dataset.drawn = "yes";
+    reached("drawn"); // everything in sight is there from now on
   }, { rootMargin: NEAR });
   for (const name of Object.keys(figures)) {
     const element = document.getElementById(name);

@@ -35,6 +35,33 @@ def test_a_large_study_is_drawn_with_a_point_a_variant(browser, tmp_path):
         assert "bn width=1.5" in page.locator("#tradeoff .annotation-text").all_text_contents()
 
 
+# Holds what the page does after its first paint until `release()`.
+HELD = """
+    const [frame, later, held] = [requestAnimationFrame, setTimeout, []];
+    window.requestAnimationFrame = window.setTimeout = (run) => held.push(run);
+    window.release = () => {
+        Object.assign(window, { requestAnimationFrame: frame, setTimeout: later });
+        for (const run of held) run();
+    };
+"""
+
+
+def test_the_page_is_used_before_plotly_is_there_and_drawn_as_it_was_left(browser, tmp_path):
+    path = write_report(studies.write_ablation(tmp_path))
+    with opened(browser, path, stage="usable", script=HELD) as page:
+        page.select_option("select[data-key='model.width']", label="1.0")
+        page.select_option("#chosen", label="id width=1.0")
+        assert page.locator("#variants tbody tr:visible").count() == 4
+        assert page.locator("#chosen-words dd").first.inner_text() == "finished"
+        assert page.evaluate("window.Plotly === undefined")
+        assert page.locator(".main-svg").count() == 0
+        page.evaluate("release()")
+        drawn(page, "tradeoff")
+        assert page.evaluate(POINTS) == 4
+        drawn(page, "chosen-scores")
+        assert page.locator("#chosen-scores .scatterlayer .trace").count() == 3  # a line a seed
+
+
 def test_hovering_a_point_shows_its_numbers(browser, tmp_path):
     with opened(browser, write_report(studies.write_demo(tmp_path))) as page:
         text = hover_text(page)
