@@ -75,11 +75,7 @@ def test_a_variant_of_which_a_swept_setting_is_unknown_has_no_match(tmp_path):
 
 def pair_of(tmp_path, first, second, **columns):
     one = written(tmp_path, "one", rows_of(first, **named("bn")))
-    two = written(
-        tmp_path,
-        "two",
-        rows_of(second, "b", **named("bn")) if not columns else changed(second, columns),
-    )
+    two = written(tmp_path, "two", changed(second, columns))
     return matched(one, two)[0]
 
 
