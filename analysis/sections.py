@@ -149,8 +149,8 @@ def _effects(material: Material, figures: dict[str, Figure]) -> Html:
         return Html("")
     note = (
         "What a step in a key does at equal other settings and seed, with its 95 % interval; an"
-        " interval over the dotted line is a tie. Open circles have no interval (one seed). The"
-        " latency's interval is that of the measurements."
+        " interval over the dotted line is a tie. Open circles have no interval (one seed, or seeds"
+        " that agree). The latency's interval is that of the measurements."
     )
     height = effects_height(material.effects)
     plots = [_plot(name, "Effects; the table below has the numbers", height) for name in names]

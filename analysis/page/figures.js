@@ -60,7 +60,8 @@ function layoutOf(figure, element, print) {
   const yaxis = on.length ? { ...given.yaxis, range: range("yrange", given.yaxis.range) } : given.yaxis;
   return {
     ...colored(given), xaxis: axis(xaxis), yaxis: axis(yaxis),
-    width: print ? Math.min(PRINT_WIDTH, element.clientWidth) : undefined, autosize: !print,
+    width: print ? Math.min(PRINT_WIDTH, element.clientWidth) : undefined,
+    height: print ? element.clientHeight : undefined, autosize: !print,
     margin: { l: given.yaxis.visible === false ? 20 : 56, r: 20, t: 12, b: given.xaxis.side === "top" ? 16 : 48 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: FONT_PX, color: cssColor("--ink") },

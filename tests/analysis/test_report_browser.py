@@ -142,6 +142,24 @@ def test_colours_follow_dark_mode_and_print_is_light(browser, tmp_path):
         assert printed != dark
 
 
+def test_printing_draws_every_figure_as_high_as_its_place(browser, tmp_path):
+    with opened(browser, write_report(studies.write_ablation(tmp_path))) as page:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.emulate_media(media="print")
+        plots = page.locator(".plot:visible").all()
+        heights = [plot.evaluate("element => element.offsetHeight") for plot in plots]
+        drawn_as = [plot.locator(".main-svg").first.get_attribute("height") for plot in plots]
+        assert len(plots) == 6 and [str(height) for height in heights] == drawn_as
+        assert page.locator("#inspector").is_hidden(), "nothing was chosen"
+
+
+def test_the_whole_table_is_in_sight_on_a_screen(browser, tmp_path):
+    with opened(browser, write_report(studies.write_ablation(tmp_path))) as page:
+        table = page.locator(".scroll[aria-label='All variants']")
+        assert table.evaluate("element => element.scrollWidth - element.clientWidth") == 0
+        assert "chance" in table.locator("th").all_inner_texts()
+
+
 @pytest.mark.parametrize("rows", [1, 0], ids=["one row", "all failed"])
 def test_a_report_of_little_opens(browser, tmp_path, rows):
     bad = studies.failed("no memory", **{"model.reparam": "id"})
