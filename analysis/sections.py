@@ -212,7 +212,10 @@ def _operators(figures: dict[str, Figure]) -> Html:
     choice = tag("label", tag("span", "network"), tag("select", *options, id="profiled"))
     evidence = tag("div", id="evidence", class_="note")
     plot = _plot("operators", "Time by kind of operator of the chosen network", 420)
-    note = "Where a run's time goes, beside the network that was profiled in the same rounds."
+    note = (
+        "Where a run's time goes (medians with 95 % intervals), beside the network that was"
+        " profiled in the same rounds."
+    )
     return _section("Operator profile", note, choice, plot, evidence)
 
 
