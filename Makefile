@@ -32,7 +32,9 @@ lint: setup
 OUTPUTS ?= outputs
 PORT ?= 8080
 dashboard: setup
-	@test -f "$(OUTPUTS)/$(STUDY)/study.journal" || { echo "make dashboard STUDY=name [OUTPUTS=folder] [PORT=8080]: no $(OUTPUTS)/$(STUDY)/study.journal" >&2; exit 1; }
+	@test -n "$(STUDY)" || { echo "which study? make dashboard STUDY=name [OUTPUTS=folder] [PORT=8080]" >&2; exit 1; }
+	@test -f "$(OUTPUTS)/$(STUDY)/study.journal" || { echo "no study $(STUDY): $(OUTPUTS)/$(STUDY)/study.journal is not there (OUTPUTS=folder is where studies lie)" >&2; exit 1; }
+	@$(BIN)/python -c 'import socket, sys; socket.create_server(("127.0.0.1", int(sys.argv[1])))' "$(PORT)" 2>/dev/null || { echo "PORT=$(PORT) is taken, or no port: name another, such as PORT=8081" >&2; exit 1; }
 	$(BIN)/optuna-dashboard --host 127.0.0.1 --port "$(PORT)" --storage-class JournalFileStorage "$(OUTPUTS)/$(STUDY)/study.journal"
 
 clean:

@@ -149,8 +149,8 @@ def _effects(material: Material, figures: dict[str, Figure]) -> Html:
         return Html("")
     note = (
         "What a step in a key does at equal other settings and seed, with its 95 % interval; an"
-        " interval over the dotted line is a tie. Open circles have no interval (one seed). The"
-        " latency's interval is that of the measurements."
+        " interval over the dotted line is a tie. Open circles have no interval (one seed, or seeds"
+        " that agree). The latency's interval is that of the measurements."
     )
     height = effects_height(material.effects)
     plots = [_plot(name, "Effects; the table below has the numbers", height) for name in names]
@@ -212,7 +212,10 @@ def _operators(figures: dict[str, Figure]) -> Html:
     choice = tag("label", tag("span", "network"), tag("select", *options, id="profiled"))
     evidence = tag("div", id="evidence", class_="note")
     plot = _plot("operators", "Time by kind of operator of the chosen network", 420)
-    note = "Where a run's time goes, beside the network that was profiled in the same rounds."
+    note = (
+        "Where a run's time goes (medians with 95 % intervals), beside the network that was"
+        " profiled in the same rounds."
+    )
     return _section("Operator profile", note, choice, plot, evidence)
 
 

@@ -21,16 +21,15 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from playwright.sync_api import Browser, sync_playwright
-
 from analysis.report import write_report
 from analysis.results import load
+from benchmarks.opening import Unwatched, browser
 from repghost.latency.record import Measurement
 from repghost.latency.store import Store
 
-CHROMIUM = "/usr/bin/chromium"
 LIMIT_MB, LIMIT_S = 5.0, 2.0
 OPENINGS = 5
+SETTLE_S = 10.0  # a report is long open by then
 SPREAD = 0.15
 WORDS = (
     *("-m", "model.reparam=bn,id,dconv", "model.width=0.1,0.2", "seed=0,1", "recipe.epochs=3"),
@@ -114,50 +113,39 @@ def _copy_measurement(one: Measurement, n: int, factor: float, rounds: int) -> M
 
 
 def _opened(report: Path) -> dict[str, float]:
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        found = [_open_once(browser, report) for _ in range(OPENINGS + 1)][1:]  # the first warms up
-        browser.close()
+    """Open it in new tabs of one browser; the first warms it up. Medians, in s."""
+    with browser() as unwatched:
+        found = [_open_once(unwatched, report) for _ in range(OPENINGS + 1)][1:]
     return {name: round(median(one[name] for one in found), 3) for name in found[0]}
 
 
-def _open_once(browser: Browser, report: Path) -> dict[str, float]:
-    """Open it in a new context: until text can be read, what is in sight is drawn, all is drawn."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    metrics = context.new_cdp_session(page)
-    metrics.send("Performance.enable", {"timeDomain": "threadTicks"})
-    page.goto(report.as_uri())
-    page.wait_for_selector("html[data-drawn]", state="attached")
-    text = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
-    drawn = page.evaluate("performance.getEntriesByName('drawn')[0].startTime")
-    told = metrics.send("Performance.getMetrics")["metrics"]
-    busy = next(one["value"] for one in told if one["name"] == "TaskDuration")
-    print_it = "const t = performance.now(); dispatchEvent(new Event('beforeprint'));"
-    rest = page.evaluate(f"(() => {{ {print_it} return performance.now() - t; }})()")
-    points = page.locator("#tradeoff .points path.point").count()
-    context.close()
-    assert not problems, problems
-    assert points > 0
+def _open_once(unwatched: Unwatched, report: Path) -> dict[str, float]:
+    """Return when text was painted, table and filters worked, what is in sight was drawn."""
+    with unwatched.opened(report, SETTLE_S) as (page, ms):
+        # Printing draws every figure at once, those of the first sight anew.
+        print_it = "const t = performance.now(); dispatchEvent(new Event('beforeprint'));"
+        rest = page.evaluate(f"(() => {{ {print_it} return performance.now() - t; }})()")
+        assert page.locator("#tradeoff .points path.point").count() > 0
     return {
-        "text_s": text / 1e3,
-        "open_s": drawn / 1e3,
-        "open_cpu_s": busy,
-        "all_figures_more_s": rest / 1e3,
+        "text_s": ms["paint"] / 1e3,
+        "usable_s": ms["usable"] / 1e3,
+        "held_s": ms["held"] / 1e3,
+        "open_s": ms["drawn"] / 1e3,
+        "all_figures_s": (ms["drawn"] + rest) / 1e3,
     }
 
 
 def _show(found: dict[str, float]) -> None:
     print(f"a report of {found['runs']} runs, made from a real study's records by renaming them")
-    print(f"  size                       {found['mb']:6.2f} MB   limit {LIMIT_MB} MB")
-    print(f"  text can be read after     {found['text_s']:6.2f} s")
-    print(f"  open: what is in sight     {found['open_s']:6.2f} s    limit {LIMIT_S} s")
-    print(f"    of its main thread's CPU {found['open_cpu_s']:6.2f} s    load {found['load']} here")
-    print(f"  all further figures        {found['all_figures_more_s']:6.2f} s    when scrolled to")
-    print(f"  written in                 {found['write_s']:6.2f} s")
+    print(f"  size                        {found['mb']:6.2f} MB   limit {LIMIT_MB} MB")
+    print(f"  text can be read after      {found['text_s']:6.2f} s    load {found['load']} here")
+    print(f"  table and filters work      {found['usable_s']:6.2f} s    limit {LIMIT_S} s")
+    print(f"    then held, while plotly loads {found['held_s']:.2f} s")
+    print(f"  figures in sight are drawn  {found['open_s']:6.2f} s    limit {LIMIT_S} s")
+    print(
+        f"  all figures are drawn       {found['all_figures_s']:6.2f} s    (else when scrolled to)"
+    )
+    print(f"  written in                  {found['write_s']:6.2f} s")
     limits = {"limit_mb": LIMIT_MB, "limit_s": LIMIT_S, "openings": OPENINGS}
     kept = found["mb"] < LIMIT_MB and found["open_s"] < LIMIT_S
     print(json.dumps({"benchmark": "report", **found, **limits, "within": kept}))

@@ -14,6 +14,8 @@ let shown = null; // the variants that the filters leave; null: all
 let watcher = null;
 const drawn = new Set();
 
+// Plotly comes after the rest of the page: what is asked for before is drawn by `watch`.
+const canDraw = () => "Plotly" in window;
 const isShown = (variant) => shown === null || shown.has(variant);
 const cssColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -58,7 +60,8 @@ function layoutOf(figure, element, print) {
   const yaxis = on.length ? { ...given.yaxis, range: range("yrange", given.yaxis.range) } : given.yaxis;
   return {
     ...colored(given), xaxis: axis(xaxis), yaxis: axis(yaxis),
-    width: print ? Math.min(PRINT_WIDTH, element.clientWidth) : undefined, autosize: !print,
+    width: print ? Math.min(PRINT_WIDTH, element.clientWidth) : undefined,
+    height: print ? element.clientHeight : undefined, autosize: !print,
     margin: { l: given.yaxis.visible === false ? 20 : 56, r: 20, t: 12, b: given.xaxis.side === "top" ? 16 : 48 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: FONT_PX, color: cssColor("--ink") },
@@ -79,7 +82,7 @@ function place(figure, element) {
 
 function draw(name, print = false) {
   const [figure, element] = [figures[name], document.getElementById(name)];
-  if (!figure || !element) return;
+  if (!figure || !element || !canDraw()) return;
   const traces = [...figure.data, ...layersOn(figure).flatMap((layer) => layer.data)];
   Plotly.react(element, traces.map((trace) => colored(filled(figure, trace))), layoutOf(figure, element, print), CONFIG);
   place(figure, element);
@@ -110,9 +113,7 @@ function watch() {
       watcher.unobserve(target);
       draw(target.id);
     }
-    // For who measures: everything in sight is there from now on.
-    if (!document.documentElement.dataset.drawn) performance.mark("drawn");
-    document.documentElement.dataset.drawn = "yes";
+    reached("drawn"); // everything in sight is there from now on
   }, { rootMargin: NEAR });
   for (const name of Object.keys(figures)) {
     const element = document.getElementById(name);

@@ -1,5 +1,8 @@
 // Places the scatter's labels beside their points, so that none covers another.
 
+const PULL = 3; // square pixels covered that a label may save by standing a pixel farther away
+const ON_WORDS = 10; // to cover a label is so much worse than to cover a bar
+
 // Boxes are [left, top, right, bottom] in pixels of the plotting area.
 const overlap = (a, b) =>
   Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0])) *
@@ -48,15 +51,16 @@ function boxAt(label, [dx, dy], width, x, y) {
   return [cx - width / 2 - 3, cy - FONT_PX / 2 - 3, cx + width / 2 + 3, cy + FONT_PX / 2 + 3];
 }
 
-function best(label, width, taken, area, x, y) {
+function best(label, width, { marks, words }, area, x, y) {
   let chosen = null;
+  const over = (box, others) => others.reduce((sum, other) => sum + overlap(box, other), 0);
   for (const offset of candidates(label, width)) {
     const box = boxAt(label, offset, width, x, y);
-    const inside = overlap(box, area);
-    const outside = (box[2] - box[0]) * (box[3] - box[1]) - inside;
-    const cost = outside * 4 + taken.reduce((sum, other) => sum + overlap(box, other), 0);
-    if (!chosen || cost < chosen.cost - 0.5) chosen = { cost, offset, box };
-    if (cost < 0.5) break;
+    const outside = (box[2] - box[0]) * (box[3] - box[1]) - overlap(box, area);
+    const covered = outside * 4 + over(box, marks) + ON_WORDS * over(box, words);
+    const away = Math.max(Math.abs(offset[0]) - width / 2, Math.abs(offset[1]) - FONT_PX / 2);
+    const cost = covered + PULL * away;
+    if (!chosen || cost < chosen.cost) chosen = { cost, covered, offset, box };
   }
   return chosen;
 }
@@ -78,14 +82,14 @@ function placed(figure, element) {
   const area = [0, 0, size.w, size.h];
   const visible = figure.labels.filter(
     (l) => l.variants.some(isShown) && x(l.x[1]) >= 0 && x(l.x[1]) <= size.w && y(l.y[1]) >= 0 && y(l.y[1]) <= size.h);
-  const taken = visible.flatMap((label) => obstaclesOf(label, x, y));
-  figure.data.filter((t) => t.name === "Pareto front").forEach((t) => taken.push(...stairsOf(t, x, y)));
+  const taken = { marks: visible.flatMap((label) => obstaclesOf(label, x, y)), words: [] };
+  figure.data.filter((t) => t.name === "Pareto front").forEach((t) => taken.marks.push(...stairsOf(t, x, y)));
   const notes = [];
   for (const label of visible) {
     const width = textWidth(label.text);
     const choice = best(label, width, taken, area, x, y);
-    if (!label.front && choice.cost > 0.02 * width * FONT_PX) continue; // hover still names it
-    taken.push(choice.box);
+    if (!label.front && choice.covered > 0.02 * width * FONT_PX) continue; // hover still names it
+    taken.words.push(choice.box);
     notes.push(annotation(label, choice));
   }
   return notes;

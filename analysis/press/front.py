@@ -9,9 +9,13 @@ from matplotlib.figure import Figure
 from analysis.findings import both
 from analysis.fronts import Front, fronts
 from analysis.paper.tables import read_csv
+from analysis.press.labels import Label, Line, place
 from analysis.press.style import PAGE, mark, panels
 from analysis.results import Results
 
+Span = tuple[float, float]
+HEADROOM = 0.03  # of the axis, for a marker at 100 %
+LINES = 4  # of a label
 NAMED = 6  # with more variants, only those on the front have their name beside them
 
 
@@ -28,34 +32,64 @@ def front_figure(results: Results) -> Figure:
     for number, front in enumerate(found):
         _study(ours, front, number, several=len(found) > 1)
     ours.set_title(f"(a) {results.study}")
+    ours.margins(x=0.15, y=0.1)
+    bottom, top = ours.get_ylim()
+    ours.set_ylim(bottom, min(top, 100 + HEADROOM * (100 - bottom)))  # no score is above 100 %
     if len(found) > 1:
         ours.legend()
     _paper(paper)
+    place(ours, [one for front in found for one in _labels(front)], _lines(found))
     return figure
 
 
 def _study(axes: Axes, front: Front, number: int, several: bool) -> None:
     """Draw one place's variants with 95 % intervals, and the front as measured as a line."""
-    own, right = mark(number), max(x for x, _ in front.values)
-    named = range(len(front.variants)) if len(front.variants) <= NAMED else front.measured
-    for i, variant in enumerate(front.variants):
-        x, y = front.values[i]
-        latency, score = variant.latency, variant.score
-        low, high = (latency.low, latency.high) if latency else (None, None)
-        xerr = None if low is None or high is None else [[max(0, x - low)], [max(0, high - x)]]
-        interval = score.interval if score else None
-        yerr = None if interval is None else [[y - interval[0]], [interval[1] - y]]
-        axes.errorbar(x, y, yerr=yerr, xerr=xerr, elinewidth=0.6, capsize=1.5, **own)
-        if i in named:
-            side, dx = ("right", -4) if x > 0.6 * right else ("left", 4)
-            near: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "bottom"}
-            axes.annotate(variant.label, (x, y), (dx, 2), **near)
+    own = mark(number)
+    for i in range(len(front.variants)):
+        (x, y), ((left, right), (low, high)) = front.values[i], _ends(front, i)
+        bars: dict[str, Any] = {"xerr": [[x - left], [right - x]], "yerr": [[y - low], [high - y]]}
+        axes.errorbar(x, y, elinewidth=0.6, capsize=1.5, **bars, **own)
     line = [front.values[i] for i in front.measured]
     label = front.place if several else None
     axes.plot(*zip(*line, strict=True), color=own["color"], linestyle="--", label=label)
     axes.set_xlabel("latency (ms)" if several else f"latency (ms), {front.place}")
     axes.set_ylabel(f"{front.objective.label} (%)")
-    axes.margins(x=0.15, y=0.1)
+
+
+def _ends(front: Front, i: int) -> tuple[Span, Span]:
+    """Return the 95 % intervals of a variant's latency and score; without one both ends are it."""
+    (x, y), variant = front.values[i], front.variants[i]
+    latency, score = variant.latency, variant.score
+    low, high = (latency.low, latency.high) if latency else (None, None)
+    interval = score.interval if score else None
+    return (x if low is None else min(low, x), x if high is None else max(high, x)), (
+        interval or (y, y)
+    )
+
+
+def _labels(front: Front) -> list[Label]:
+    """Return a label a named point; variants at one point share it, a line each."""
+    named = range(len(front.variants)) if len(front.variants) <= NAMED else front.measured
+    points: dict[tuple[float, float], list[str]] = {}
+    for i in named:
+        points.setdefault(front.values[i], []).append(front.variants[i].label)
+    return [Label(*point, _listed(names)) for point, names in points.items()]
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - LINES
+    shown = [*names[: LINES - 1], f"and {more + 1} more"] if more > 0 else names
+    return "\n".join(shown)
+
+
+def _lines(found: Sequence[Front]) -> list[Line]:
+    """Return what labels should not cover: each front, and the bars of each point."""
+    lines: list[Line] = [[front.values[i] for i in front.measured] for front in found]
+    for front in found:
+        for i, (x, y) in enumerate(front.values):
+            (left, right), (low, high) = _ends(front, i)
+            lines += [[(left, y), (right, y)], [(x, low), (x, high)]]
+    return lines
 
 
 def _paper(axes: Axes) -> None:

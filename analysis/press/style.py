@@ -13,9 +13,13 @@ from matplotlib.figure import Figure
 from repghost.atomic import replace_file
 
 COLUMN, PAGE = 3.3, 7.0  # inches: one column, both
-# Okabe and Ito's colours, told apart also by the colour-blind; markers tell apart without colours.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# Okabe and Ito's colours, and one more that is darker: told apart also by the colour-blind. Markers
+# tell apart without colours. As many as Table 3 has families with a latency.
+COLORS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f"),
+    "#661100",
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 7,

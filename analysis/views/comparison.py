@@ -45,11 +45,9 @@ def matched(material: Material, other: Material) -> list[tuple[Variant, Variant]
     A key that one of them did not sweep is read from its runs' configs.
     """
     keys = tuple(dict.fromkeys([*material.results.swept, *other.results.swept]))
-    theirs: dict[Place, list[Variant]] = {}
-    for variant in other.found.variants:
-        theirs.setdefault(_place(other, variant, keys), []).append(variant)
-    pairs = [(v, theirs.get(_place(material, v, keys), [])) for v in material.found.variants]
-    return [(variant, found[0]) for variant, found in pairs if len(found) == 1]
+    theirs = {_place(other, variant, keys): variant for variant in other.found.variants}
+    mine = ((_place(material, variant, keys), variant) for variant in material.found.variants)
+    return [(variant, theirs[place]) for place, variant in mine if place in theirs]
 
 
 def _place(material: Material, variant: Variant, keys: tuple[str, ...]) -> Place:

@@ -24,7 +24,7 @@ def operators_figure(material: Material) -> Figure:
         if profiles
     ]
     layout = {
-        "xaxis": {"title": {"text": "ms a run, median with 95 % interval"}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": "ms a run"}, "rangemode": "tozero"},
         "yaxis": {"autorange": "reversed", "nticks": 2 * MOST_ROWS, "title": {}},
         "barmode": "group",
         "showlegend": True,

@@ -13,6 +13,7 @@ from analysis.variants import short_names
 
 STAR = "★"
 CHOICES_AT_MOST = 40
+ROOMY_AT_MOST = 11  # columns of a table with much room between them
 _STYLES = {ON_FRONT: "star", "twins": "short", "state": "short", "chance": "chance"}
 CHANCE = "chance to be on the front when all points are drawn anew from their intervals"
 
@@ -26,8 +27,8 @@ def variants_table(material: Material) -> Html:
     opener = next((c for c in shown if not c.numeric and c.name != ON_FRONT), shown[0])
     head = tag("tr", *(_heading_cell(column) for column in shown))
     rows = [_row(material, shown, opener, i) for i in range(len(found.variants))]
-    size = {"class_": "wide"} if results.devices else {}
-    table = tag("table", tag("thead", head), tag("tbody", *rows), id="variants", **size)
+    room = "wide" if results.devices else "tight" if len(shown) > ROOMY_AT_MOST else ""
+    table = tag("table", tag("thead", head), tag("tbody", *rows), id="variants", class_=room)
     notes = [f"{_heading(c)}: {c.meaning}" for c in shown if c.explained]
     return tag(
         "section",

@@ -21,10 +21,18 @@ POINTS = """(() => {
 
 
 @contextmanager
-def opened(browser, path: Path, expected: str = "nothing", **options):
+def opened(
+    browser,
+    path: Path,
+    expected: str = "nothing",
+    stage: str = "ready",
+    script: str = "",
+    **options,
+):
     """Open a report without network; leaving it fails on a console message or foreign request.
 
-    Messages that hold `expected` are what the test provokes.
+    Messages that hold `expected` are what the test provokes; `script` runs before the page's own;
+    the test begins when the page has reached `stage`.
     """
     problems: list[str] = []
     context = browser.new_context(offline=True, **options)
@@ -37,8 +45,9 @@ def opened(browser, path: Path, expected: str = "nothing", **options):
             problems.append(f"request: {request.url}")
 
     page.on("request", seen)
+    page.add_init_script(script)
     page.goto(path.as_uri())
-    page.wait_for_selector("html[data-ready]", state="attached")
+    page.wait_for_selector(f"html[data-{stage}]", state="attached")
     yield page
     context.close()
     assert [problem for problem in problems if expected not in problem] == []

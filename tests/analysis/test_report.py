@@ -10,7 +10,7 @@ import studies
 
 from analysis.curves import learning_curves
 from analysis.findings import find
-from analysis.report import write_report
+from analysis.report import plotly_js, write_report
 from analysis.results import load
 from analysis.tradeoff import tradeoff
 
@@ -32,6 +32,13 @@ def test_the_report_is_one_small_file_that_names_no_other(tmp_path):
     assert html.count("<script>") == 1
     assert not re.search(r"""(src|href)=["'](?!data:)""", without_scripts(html))
     assert "default-src 'none'" in html
+
+
+def test_plotly_stands_in_no_function_and_keeps_its_licence():
+    source = plotly_js()
+    assert source.startswith("/**\n* plotly.js v") and "MIT license" in source[:200]
+    assert re.search(r'\*/\n"use strict";var Plotly=', source[:400])
+    assert "function(root, factory)" not in source
 
 
 def test_the_report_says_what_the_terminal_says(tmp_path):

@@ -35,6 +35,33 @@ def test_a_large_study_is_drawn_with_a_point_a_variant(browser, tmp_path):
         assert "bn width=1.5" in page.locator("#tradeoff .annotation-text").all_text_contents()
 
 
+# Holds what the page does after its first paint until `release()`.
+HELD = """
+    const [frame, later, held] = [requestAnimationFrame, setTimeout, []];
+    window.requestAnimationFrame = window.setTimeout = (run) => held.push(run);
+    window.release = () => {
+        Object.assign(window, { requestAnimationFrame: frame, setTimeout: later });
+        for (const run of held) run();
+    };
+"""
+
+
+def test_the_page_is_used_before_plotly_is_there_and_drawn_as_it_was_left(browser, tmp_path):
+    path = write_report(studies.write_ablation(tmp_path))
+    with opened(browser, path, stage="usable", script=HELD) as page:
+        page.select_option("select[data-key='model.width']", label="1.0")
+        page.select_option("#chosen", label="id width=1.0")
+        assert page.locator("#variants tbody tr:visible").count() == 4
+        assert page.locator("#chosen-words dd").first.inner_text() == "finished"
+        assert page.evaluate("window.Plotly === undefined")
+        assert page.locator(".main-svg").count() == 0
+        page.evaluate("release()")
+        drawn(page, "tradeoff")
+        assert page.evaluate(POINTS) == 4
+        drawn(page, "chosen-scores")
+        assert page.locator("#chosen-scores .scatterlayer .trace").count() == 3  # a line a seed
+
+
 def test_hovering_a_point_shows_its_numbers(browser, tmp_path):
     with opened(browser, write_report(studies.write_demo(tmp_path))) as page:
         text = hover_text(page)
@@ -113,6 +140,24 @@ def test_colours_follow_dark_mode_and_print_is_light(browser, tmp_path):
         drawn_light = page.locator(f"#tradeoff path.point[style*='fill: {printed}']")
         drawn_light.first.wait_for(timeout=10_000)
         assert printed != dark
+
+
+def test_printing_draws_every_figure_as_high_as_its_place(browser, tmp_path):
+    with opened(browser, write_report(studies.write_ablation(tmp_path))) as page:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.emulate_media(media="print")
+        plots = page.locator(".plot:visible").all()
+        heights = [plot.evaluate("element => element.offsetHeight") for plot in plots]
+        drawn_as = [plot.locator(".main-svg").first.get_attribute("height") for plot in plots]
+        assert len(plots) == 6 and [str(height) for height in heights] == drawn_as
+        assert page.locator("#inspector").is_hidden(), "nothing was chosen"
+
+
+def test_the_whole_table_is_in_sight_on_a_screen(browser, tmp_path):
+    with opened(browser, write_report(studies.write_ablation(tmp_path))) as page:
+        table = page.locator(".scroll[aria-label='All variants']")
+        assert table.evaluate("element => element.scrollWidth - element.clientWidth") == 0
+        assert "chance" in table.locator("th").all_inner_texts()
 
 
 @pytest.mark.parametrize("rows", [1, 0], ids=["one row", "all failed"])
