@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,13 @@ def add_wandb(commands: Any, find_study: Callable[[str, Path], Path]) -> None:
         from rich.console import Console
 
         from analysis.results import load
+        from analysis.wandb_summary import tell_summary, tracking_of
         from analysis.wandb_sync import sync
 
         outputs, console = Path(asked.outputs), Console(highlight=False)
-        sync(load(find_study(asked.study, outputs)), console)
+        folder = find_study(asked.study, outputs)
+        sync(load(folder), console)
+        if tell_summary(folder, tracking_of(folder), partial(console.print, markup=False)):
+            console.print("W&B: the study's summary is told")
 
     one.set_defaults(command=run)

@@ -13,7 +13,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from repghost.interrupt import Interrupted
-from repghost.tracking_run import Label, close_run, copy_in, log_artifact, log_table, open_run
+from repghost.tracking_run import (
+    Label,
+    close_run,
+    copy_in,
+    log_artifact,
+    log_figure,
+    log_table,
+    open_run,
+)
 
 KINDS = ("wandb", "none")
 TAG_LETTERS = 64  # W&B's own limit
@@ -63,6 +71,7 @@ class Tracker:
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._exit_code, self._told, self._abandoned = 0, -1, False
+        self.kept = False  # in the end: all that was told is at W&B, or in its files on the disk
 
     def start(self, label: Label) -> None:
         """Open the run; one that is continued has the same id."""
@@ -91,8 +100,6 @@ class Tracker:
 
     def figure(self, name: str, figure: dict[str, Any]) -> None:
         """Log a figure of plotly, given as its data and layout."""
-        from repghost.tracking_run import log_figure
-
         self._tell(partial(log_figure, name, figure))
 
     def keep(self, files: Iterable[Path]) -> None:
@@ -143,7 +150,9 @@ class Tracker:
             while (work := self._work.get()) is not None:
                 work(run)
             close_run(run, self._exit_code)
+            self.kept = True
         except TimeoutError:
+            self.kept = run is not None
             self._complain(f"W&B took too long; `{SYNC}` sends the rest of this run")
         except Exception as error:
             self._complain(f"W&B is off for this run: {type(error).__name__}: {error}")

@@ -60,6 +60,7 @@ class FakeWandb:
             ("RunResumeStatus", self._resume),
             ("createRunFiles", self._files),
             ("createArtifact(", lambda values: {"createArtifact": {"artifact": ARTIFACT}}),
+            ("query ArtifactType(", lambda values: {"project": {"artifact": None}}),
             ("viewer", lambda values: {"viewer": VIEWER}),
             ("serverInfo", lambda values: {"serverInfo": SERVER}),
         ):
@@ -99,7 +100,7 @@ class FakeWandb:
             "historyTail": json.dumps([history[max(history)]] if history else []),
             "eventsTail": json.dumps([events[max(events)]] if events else []),
             "tags": run.variables.get("tags") or [],
-            "wandbConfig": "{}",
+            "wandbConfig": json.dumps({"t": 1}),  # of a run that was begun
             "state": "finished",
             "group": run.variables.get("groupName"),
             "jobType": run.variables.get("jobType"),
