@@ -24,6 +24,9 @@ from repghost.tracking import Tracker, TrackingSpec
 from repghost.tracking_run import Label
 
 JOB_TYPE = "summary"
+FILES = "study"  # the folder at W&B of the study's files
+KEPT = ("results.csv", "study.json")
+PROFILES = "profiles"  # of operators, here and at W&B
 SAID = "said"  # a file: the digest of the results that W&B was told of last
 DIGITS = 16
 NO_ENDS = (None, None)
@@ -103,7 +106,15 @@ def _tell(tracker: Tracker, results: Results) -> None:
     tracker.table("effects", (*EFFECT, *FACTOR), effect_rows(mains, interaction_effects(results)))
     for name, figure in summary_figures(results, found, mains).items():
         tracker.figure(f"figures/{name}", in_light(figure))
-    tracker.keep(results.study_dir / name for name in ("results.csv", "study.json"))
+    tracker.keep((results.study_dir / name for name in KEPT), FILES)
+    tracker.keep(_profiles(results), PROFILES)
+
+
+def _profiles(results: Results) -> list[Path]:
+    """Return the operator profiles of the study's graphs."""
+    graphs = {row.fingerprint for row in results.rows if row.fingerprint}
+    found = sorted((results.study_dir.parent / PROFILES).glob("*.json"))
+    return [path for path in found if path.name.partition("-")[0] in graphs]
 
 
 def scalars(results: Results, found: Findings) -> dict[str, Any]:

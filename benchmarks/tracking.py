@@ -111,7 +111,7 @@ def _train(way: str, epochs: int, steps: int) -> Ran:
         trained = time.perf_counter()
         tracker.summarise({"top1": 0.0, "state": "finished"})
         tracker.table("latency_samples", ("sample", "ms"), [(n, 0.5) for n in range(SAMPLES)])
-        tracker.keep(files)
+        tracker.keep(files, "run")
     closed = time.perf_counter()
     if said:
         raise RuntimeError(f"the tracker complained: {said}")

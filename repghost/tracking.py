@@ -21,6 +21,7 @@ from repghost.tracking_run import (
     log_figure,
     log_table,
     open_run,
+    write_in,
 )
 
 KINDS = ("wandb", "none")
@@ -102,9 +103,13 @@ class Tracker:
         """Log a figure of plotly, given as its data and layout."""
         self._tell(partial(log_figure, name, figure))
 
-    def keep(self, files: Iterable[Path]) -> None:
-        """Keep copies of those files that are there with the run."""
-        self._tell(partial(copy_in, list(files)))
+    def keep(self, files: Iterable[Path], below: str) -> None:
+        """Keep copies of those files that are there with the run, in its folder `below`."""
+        self._tell(partial(copy_in, list(files), below))
+
+    def write(self, name: str, text: str) -> None:
+        """Keep a file of this text with the run; `name` may have folders."""
+        self._tell(partial(write_in, name, text))
 
     def artifact(self, name: str, files: Iterable[Path]) -> None:
         """Log files as an artifact of type "model"."""

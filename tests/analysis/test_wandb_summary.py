@@ -73,8 +73,8 @@ def test_a_study_is_told_with_its_tables_figures_and_files(fake, tmp_path):
     assert set(figures(run)) == {"pareto", "latency", "effects", "factors"}
     points = figures(run)["pareto"]["data"]
     assert any(trace.get("name") == "Pareto front" for trace in points)
-    assert run.files["results.csv"] == results.csv_path.read_bytes()
-    assert run.files["study.json"] == (folder / "study.json").read_bytes()
+    assert run.files["study/results.csv"] == results.csv_path.read_bytes()
+    assert run.files["study/study.json"] == (folder / "study.json").read_bytes()
     assert run.summary["runs"] == len(results.rows)
     assert run.summary["best_top1"] == pytest.approx(98.98, abs=0.5)
 
@@ -91,7 +91,7 @@ def test_a_study_is_one_run_that_is_told_only_what_has_changed(fake, tmp_path):
     time.sleep(1.1)  # W&B names a piece by the second
     assert tell_summary(folder, SPEC, print)
     run = only_run(fake)
-    assert run.files["results.csv"] == csv.read_bytes()
+    assert run.files["study/results.csv"] == csv.read_bytes()
     steps = [row["_step"] for row in run.history]
     assert steps == list(range(len(steps))), "the second telling went on where the first ended"
 
@@ -136,7 +136,7 @@ def test_without_an_account_it_is_kept_and_sync_sends_it_once(alone, tmp_path, m
         main(["wandb", str(folder), "--sync"])
         assert "1 pieces of 1 runs sent" in capsys.readouterr().out
         sent = only_run(fake)
-        assert sent.files["results.csv"] == (folder / "results.csv").read_bytes()
+        assert sent.files["study/results.csv"] == (folder / "results.csv").read_bytes()
         main(["wandb", str(folder), "--sync"])
         assert capsys.readouterr().out == "W&B: nothing left to send\n"
 
@@ -145,7 +145,7 @@ def test_sync_tells_what_was_never_told(fake, tmp_path, capsys):
     folder = studies.write_demo(tmp_path)
     main(["wandb", str(folder), "--sync"])
     assert "the study's summary is told" in capsys.readouterr().out
-    assert only_run(fake).files["study.json"] == (folder / "study.json").read_bytes()
+    assert only_run(fake).files["study/study.json"] == (folder / "study.json").read_bytes()
 
 
 def test_tracking_none_tells_nothing(fake, tmp_path):

@@ -60,6 +60,9 @@ class FakeWandb:
             ("RunResumeStatus", self._resume),
             ("createRunFiles", self._files),
             ("createArtifact(", lambda values: {"createArtifact": {"artifact": ARTIFACT}}),
+            ("query Runs(", self._listed),
+            ("query Run(", self._one),
+            ("query RunFiles(", self._served),
             ("query ArtifactType(", lambda values: {"project": {"artifact": None}}),
             ("viewer", lambda values: {"viewer": VIEWER}),
             ("serverInfo", lambda values: {"serverInfo": SERVER}),
@@ -92,7 +95,7 @@ class FakeWandb:
             "config": json.dumps(run.config),
             "sweepName": None,
             "project": project,
-            "projectId": "p1",
+            "projectId": "1",
             "summaryMetrics": json.dumps(run.summary),
             "historyLineCount": len(history),
             "eventsLineCount": len(events),
@@ -113,12 +116,57 @@ class FakeWandb:
             "stopped": False,
         }
 
-    def _files(self, values: dict[str, Any]) -> dict[str, Any]:
-        run = urllib.parse.quote(values["run"])
-        files = [
-            {"name": name, "uploadUrl": f"{self.url}/storage/{run}/{urllib.parse.quote(name)}"}
-            for name in values["files"]
+    def _listed(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Answer with the runs of a group and job type, all on one page."""
+        wanted = json.loads(values["filters"])
+        unknown = set(wanted) - {"group", "jobType"}
+        if unknown or values["project"] not in self._projects():
+            self.unknown.append(f"project or filters: {values}")
+            return {"project": None}
+        buckets = [self._bucket(name) for name in self.runs]
+        shown = [one for one in buckets if all(one[key] == wanted[key] for key in wanted)]
+        edges = [{"node": one, "cursor": one["name"]} for one in shown]
+        page = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
+        return {"project": {"internalId": "1", "runCount": len(shown), "runs": page}}
+
+    def _projects(self) -> set[str]:
+        return {run.variables.get("project", "") for run in self.runs.values()}
+
+    def _one(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "project": {
+                "run": self._bucket(values["name"]) if values["name"] in self.runs else None
+            }
+        }
+
+    def _served(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Answer with where a run's files are."""
+        name, wanted = values["name"], values.get("fileNames") or ()
+        files = self.runs[name].files
+        nodes = [
+            {
+                "id": f"{name}/{file}",
+                "name": file,
+                "url": self._address(name, file),
+                "directUrl": self._address(name, file),
+                "sizeBytes": len(content),
+                "mimetype": "",
+                "updatedAt": "2026-01-01T00:00:00Z",
+                "md5": "",
+            }
+            for file, content in files.items()
+            if not wanted or file in wanted
         ]
+        edges = [{"node": node, "cursor": node["name"]} for node in nodes]
+        page = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
+        return {"project": {"internalId": "1", "run": {"fileCount": len(nodes), "files": page}}}
+
+    def _address(self, run: str, file: str) -> str:
+        return f"{self.url}/storage/{urllib.parse.quote(run)}/{urllib.parse.quote(file)}"
+
+    def _files(self, values: dict[str, Any]) -> dict[str, Any]:
+        run = values["run"]
+        files = [{"name": name, "uploadUrl": self._address(run, name)} for name in values["files"]]
         return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": files}}
 
     def stream(self, name: str, body: dict[str, Any]) -> None:
@@ -178,6 +226,11 @@ class _Handler(BaseHTTPRequestHandler):
         _, _, run, name = urllib.parse.unquote(self.path).split("/", 3)
         self.fake.runs.setdefault(run, ServedRun()).files[name] = self._body()
         self._reply(b"{}")
+
+    def do_GET(self) -> None:
+        _, _, run, name = urllib.parse.unquote(self.path).split("/", 3)
+        served = self.fake.runs.get(run, ServedRun()).files
+        self._reply(served.get(name, b""), 200 if name in served else 404)
 
     def do_POST(self) -> None:
         text = self._body().decode(errors="replace")
