@@ -4,7 +4,10 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def add_wandb(commands: Any, find_study: Callable[[str, Path], Path]) -> None:
@@ -18,6 +21,8 @@ def add_wandb(commands: Any, find_study: Callable[[str, Path], Path]) -> None:
     )
     text = "make the study anew from W&B alone, in a folder that does not exist yet"
     ways.add_argument("--pull", metavar="[ENTITY/]PROJECT", help=text)
+    text = "write the study's W&B view and report as JSON, and push them if there is an account"
+    ways.add_argument("--workspace", action="store_true", help=text)
     where = "where studies and runs lie (default: outputs)"
     one.add_argument("--outputs", default="outputs", metavar="FOLDER", help=where)
 
@@ -30,13 +35,24 @@ def add_wandb(commands: Any, find_study: Callable[[str, Path], Path]) -> None:
 
             pull(asked.study, asked.pull, outputs, console)
             return
-        from analysis.results import load
-        from analysis.wandb_summary import tell_summary, tracking_of
-        from analysis.wandb_sync import sync
-
         folder = find_study(asked.study, outputs)
-        sync(load(folder), console)
-        if tell_summary(folder, tracking_of(folder), partial(console.print, markup=False)):
-            console.print("W&B: the study's summary is told")
+        (_workspace if asked.workspace else _sync)(folder, console)
 
     one.set_defaults(command=run)
+
+
+def _workspace(folder: Path, console: "Console") -> None:
+    from analysis.results import load
+    from analysis.wandb_workspace import make_workspace
+
+    make_workspace(load(folder), console)
+
+
+def _sync(folder: Path, console: "Console") -> None:
+    from analysis.results import load
+    from analysis.wandb_summary import tell_summary, tracking_of
+    from analysis.wandb_sync import sync
+
+    sync(load(folder), console)
+    if tell_summary(folder, tracking_of(folder), partial(console.print, markup=False)):
+        console.print("W&B: the study's summary is told")

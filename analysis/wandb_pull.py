@@ -1,6 +1,5 @@
 """`python -m analysis wandb STUDY --pull ENTITY/PROJECT`: a study made anew from W&B alone."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,15 +11,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from analysis.results import load, read_object
+from analysis.wandb_account import require_account, signed_in
 from analysis.wandb_summary import FILES as STUDY_FILES
 from analysis.wandb_summary import JOB_TYPE, PROFILES
 from analysis.wandb_summary import KEPT as STUDY_KEPT
 from repghost.latency.record import Measurement, from_record
 from repghost.tracked import FILES, KEPT, LATENCY
-from repghost.tracking_run import environment, has_account
 
 AT_ONCE = 8  # runs
-TIMEOUT_S = 60
 WANTED = tuple(f"{FILES}/{name}" for name in (*KEPT, LATENCY))
 
 
@@ -40,10 +38,9 @@ def pull(study: str, source: str, outputs: Path, console: Console) -> Path:
         raise ValueError(f"{study}: must be a study's name, not a path")
     if folder.exists():
         raise ValueError(f"{folder} exists: nothing is written over; --outputs names another place")
-    if not has_account():
-        raise ValueError("no W&B account: set WANDB_API_KEY, or run `wandb login`")
+    require_account()
     outputs.mkdir(parents=True, exist_ok=True)
-    with _draft(outputs) as draft, _api(draft) as api:
+    with _draft(outputs) as draft, signed_in(draft / "wandb") as api:
         _fetch_study(api, study, source, draft, console)
         results = load(draft / STUDY_FILES)
         keys = list(dict.fromkeys(row.key for row in results.rows))
@@ -60,18 +57,6 @@ def _draft(outputs: Path) -> Iterator[Path]:
     """Yield a folder beside the studies, which is gone in the end."""
     with TemporaryDirectory(dir=outputs, prefix=".pull-", ignore_cleanup_errors=True) as name:
         yield Path(name)
-
-
-@contextmanager
-def _api(folder: Path) -> Iterator[Any]:
-    """Yield W&B's interface, its own files below `folder`; what it raises becomes a ValueError."""
-    os.environ.update(environment(folder / "wandb"))
-    import wandb
-
-    try:
-        yield wandb.Api(timeout=TIMEOUT_S)
-    except wandb.errors.Error as error:
-        raise ValueError(f"W&B: {' '.join(str(error).split())}") from error
 
 
 def _fetch_study(api: Any, study: str, source: str, draft: Path, console: Console) -> None:

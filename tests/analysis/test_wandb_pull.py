@@ -145,6 +145,13 @@ def test_what_cannot_be_pulled_is_said_and_leaves_nothing(study, source, said, f
     assert not there.exists() or not list(there.iterdir())
 
 
+def test_a_key_that_is_refused_is_said_in_a_line(fake, tmp_path):
+    fake.refuses = True
+    with pytest.raises(SystemExit, match=r"^analysis: W&B: ") as ended:
+        main(["wandb", "demo", "--pull", "repghost", "--outputs", str(tmp_path / "there")])
+    assert "\n" not in str(ended.value)
+
+
 def test_a_hostile_summary_writes_nothing_outside(fake, tmp_path):
     folder = studies.write_study(tmp_path / "here", [studies.run(key="../../escaped")])
     assert tell_summary(folder, SPEC, print)

@@ -45,6 +45,7 @@ class FakeWandb:
 
     url: str = ""
     runs: dict[str, ServedRun] = field(default_factory=dict)
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)  # and reports, by their ids
     unknown: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
     refuses: bool = False  # the key
@@ -60,6 +61,8 @@ class FakeWandb:
             ("RunResumeStatus", self._resume),
             ("createRunFiles", self._files),
             ("createArtifact(", lambda values: {"createArtifact": {"artifact": ARTIFACT}}),
+            ("upsertView(", self._view),
+            ("query GetProjects(", lambda values: {"models": _page([PROJECT])}),
             ("query Runs(", self._listed),
             ("query Run(", self._one),
             ("query RunFiles(", self._served),
@@ -125,9 +128,7 @@ class FakeWandb:
             return {"project": None}
         buckets = [self._bucket(name) for name in self.runs]
         shown = [one for one in buckets if all(one[key] == wanted[key] for key in wanted)]
-        edges = [{"node": one, "cursor": one["name"]} for one in shown]
-        page = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
-        return {"project": {"internalId": "1", "runCount": len(shown), "runs": page}}
+        return {"project": {"internalId": "1", "runCount": len(shown), "runs": _page(shown)}}
 
     def _projects(self) -> set[str]:
         return {run.variables.get("project", "") for run in self.runs.values()}
@@ -157,9 +158,18 @@ class FakeWandb:
             for file, content in files.items()
             if not wanted or file in wanted
         ]
-        edges = [{"node": node, "cursor": node["name"]} for node in nodes]
-        page = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
-        return {"project": {"internalId": "1", "run": {"fileCount": len(nodes), "files": page}}}
+        run = {"fileCount": len(nodes), "files": _page(nodes)}
+        return {"project": {"internalId": "1", "run": run}}
+
+    def _view(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Keep a view or a report: a new one, or in the place of the one with its id."""
+        isnew = not values.get("id")
+        name = values["id"] if not isnew else f"Vm{len(self.views)}"
+        self.views[name] = values
+        project = {"id": "p1", "name": values["projectName"], "entityName": values["entityName"]}
+        shown = {key: values[key] for key in ("type", "name", "displayName", "description", "spec")}
+        view = shown | {"id": name, "project": project, "updatedAt": "2026-01-01T00:00:00Z"}
+        return {"upsertView": {"view": view, "inserted": isnew}}
 
     def _address(self, run: str, file: str) -> str:
         return f"{self.url}/storage/{urllib.parse.quote(run)}/{urllib.parse.quote(file)}"
@@ -202,6 +212,23 @@ SERVER = {
     "latestLocalVersionInfo": None,
     "features": [],
 }
+
+
+PROJECT = {
+    "__typename": "Project",
+    "id": "p1",
+    "name": "repghost",
+    "entityName": "me",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "isBenchmark": False,
+    "user": None,
+}
+
+
+def _page(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return all of a list as its only page."""
+    info = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+    return {"edges": [{"node": one, "cursor": one["name"]} for one in nodes], "pageInfo": info}
 
 
 class _Handler(BaseHTTPRequestHandler):
