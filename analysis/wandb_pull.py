@@ -1,5 +1,6 @@
 """`python -m analysis wandb STUDY --pull ENTITY/PROJECT`: a study made anew from W&B alone."""
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from rich.progress import Progress
 from analysis.results import load, read_object
 from analysis.wandb_account import require_account, signed_in
 from analysis.wandb_summary import FILES as STUDY_FILES
-from analysis.wandb_summary import JOB_TYPE, PROFILES
+from analysis.wandb_summary import FURTHER, JOB_TYPE, PROFILES
 from analysis.wandb_summary import KEPT as STUDY_KEPT
 from repghost.latency.record import Measurement, from_record
 from repghost.tracked import FILES, KEPT, LATENCY
@@ -72,7 +73,8 @@ def _fetch_study(api: Any, study: str, source: str, draft: Path, console: Consol
         console.print(f"{source}: has {len(runs)} studies {study}; the newest is taken")
     for file in runs[0].files():
         top, _, name = file.name.partition("/")
-        if (top == STUDY_FILES and name in STUDY_KEPT) or (top == PROFILES and _is_plain(name)):
+        of_study = top == STUDY_FILES and name in STUDY_KEPT
+        if of_study or (top == PROFILES and _is_plain(name)) or file.name == FURTHER:
             file.download(root=str(draft), replace=True)
 
 
@@ -119,15 +121,26 @@ def _is_plain(name: str) -> bool:
 
 def _settle(draft: Path, outputs: Path) -> None:
     """Put runs, profiles and measurements where they belong, beside what is there."""
-    measured = [
-        from_record(read_object(path)) for path in sorted(draft.glob(f"runs/*/{FILES}/{LATENCY}"))
-    ]
+    measured = list(_measurements(draft))
     for path in sorted(draft.glob(f"runs/*/{FILES}")):
         (path / LATENCY).unlink(missing_ok=True)
         _move(path, outputs / "runs" / path.parent.name)
     for path in sorted((draft / PROFILES).glob("*.json")):
         _move(path, outputs / PROFILES / path.name)
     _add(measured, outputs)
+
+
+def _measurements(draft: Path) -> Iterator[Measurement]:
+    """Yield what was measured on the first device, then what on further ones.
+
+    Raises:
+        ValueError: a record is not one of a measurement.
+    """
+    for path in sorted(draft.glob(f"runs/*/{FILES}/{LATENCY}")):
+        yield from_record(read_object(path))
+    if (draft / FURTHER).is_file():
+        for line in (draft / FURTHER).read_text(encoding="utf-8").splitlines():
+            yield from_record(json.loads(line))
 
 
 def _move(path: Path, place: Path) -> None:

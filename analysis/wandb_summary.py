@@ -1,6 +1,7 @@
 """The W&B run that a sweep ends with: the study's table, effects and figures, and its files."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
@@ -16,9 +17,11 @@ from analysis.fronts import fronts
 from analysis.material import standings
 from analysis.palette import in_light
 from analysis.results import Results, load, read_object
+from analysis.samples import further_measurements
 from analysis.tradeoff import tradeoff
 from analysis.views.effects import effect_figures
 from repghost.atomic import write_text
+from repghost.latency.record import as_record
 from repghost.lock import Held, Lock
 from repghost.tracking import Tracker, TrackingSpec
 from repghost.tracking_run import Label
@@ -27,6 +30,7 @@ JOB_TYPE = "summary"
 FILES = "study"  # the folder at W&B of the study's files
 KEPT = ("results.csv", "study.json")
 PROFILES = "profiles"  # of operators, here and at W&B
+FURTHER = "further.jsonl"  # a line a measurement on a further device; runs have the first's
 SAID = "said"  # a file: the digest of the results that W&B was told of last
 DIGITS = 16
 NO_ENDS = (None, None)
@@ -108,6 +112,8 @@ def _tell(tracker: Tracker, results: Results) -> None:
         tracker.figure(f"figures/{name}", in_light(figure))
     tracker.keep((results.study_dir / name for name in KEPT), FILES)
     tracker.keep(_profiles(results), PROFILES)
+    if further := further_measurements(results):
+        tracker.write(FURTHER, "".join(f"{json.dumps(as_record(one))}\n" for one in further))
 
 
 def _profiles(results: Results) -> list[Path]:

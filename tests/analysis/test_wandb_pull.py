@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 import studies
@@ -103,6 +104,22 @@ def test_a_study_comes_back_from_w_and_b_alone(fake, tmp_path, capsys):
     shown = capsys.readouterr().out.replace(str(folder.parent), str(there))
     main(["show", folder.name, "--outputs", str(there)])
     assert capsys.readouterr().out.split() == shown.split()
+
+
+def test_samples_of_a_further_device_come_back_with_the_study(fake, tmp_path):
+    folder = studies.write_devices(tmp_path / "here")
+    row = load(folder).rows[0]
+    on_phone = replace(
+        measurement(row.fingerprint), latency_ratio=row.further["pixel"].latency_ratio
+    )
+    identity = replace(on_phone.identity, device=studies.PHONE)
+    on_phone = Store(f"sqlite:///{folder.parent}/latency.db").add(
+        replace(on_phone, identity=identity)
+    )
+    assert tell_summary(folder, SPEC, print)
+    there = tmp_path / "there"
+    main(["wandb", folder.name, "--pull", "me/repghost", "--outputs", str(there)])
+    assert Store(f"sqlite:///{there}/latency.db").all() == [on_phone]
 
 
 def test_what_is_here_already_is_left_as_it_is(fake, tmp_path, capsys):
