@@ -1,7 +1,6 @@
 """`python -m analysis wandb STUDY --pull PROJECT` against a server on loopback."""
 
 import json
-import os
 from dataclasses import replace
 
 import pytest
@@ -15,28 +14,9 @@ from repghost.latency.store import Store
 from repghost.run import Run
 from repghost.tracking import Tracker, TrackingSpec
 from repghost.tracking_run import Label
-from tests.services.wandb_server import fake_wandb
 
 SPEC = TrackingSpec(patience_s=10.0)
 FILES = ("metrics.jsonl", "certificate.json", "result.json", "config.yaml")
-
-
-@pytest.fixture
-def fake(tmp_path, monkeypatch):
-    """W&B's server and an account; in the end the environment is as before."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with fake_wandb() as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        yield server
-        import wandb
-
-        wandb.teardown()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def measurement(fingerprint):

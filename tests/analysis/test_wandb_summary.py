@@ -1,7 +1,6 @@
 """The summary run that a study has at W&B, against a server on loopback."""
 
 import json
-import os
 import socket
 import time
 
@@ -16,29 +15,6 @@ from repghost.tracking import TrackingSpec
 from tests.services.wandb_server import KEY, fake_wandb
 
 SPEC = TrackingSpec(patience_s=10.0, tags=["mine"])
-
-
-@pytest.fixture
-def alone(tmp_path, monkeypatch):
-    """No account; in the end W&B's service is gone, and the environment as before."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    yield
-    import wandb
-
-    wandb.teardown()
-    os.environ.clear()
-    os.environ.update(before)
-
-
-@pytest.fixture
-def fake(alone, monkeypatch):
-    with fake_wandb() as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 def only_run(fake):

@@ -1,7 +1,6 @@
 """The view and the report that a study has at W&B, as JSON and at a server on loopback."""
 
 import json
-import os
 import socket
 
 import pytest
@@ -12,24 +11,8 @@ from analysis.effects import main_effects
 from analysis.results import load
 from analysis.wandb_summary import label_of
 from analysis.wandb_workspace import effects_markdown, report, view
-from tests.services.wandb_server import fake_wandb
 
 pytest.importorskip("wandb_workspaces", reason="the extra `lab` brings wandb-workspaces")
-
-
-@pytest.fixture
-def alone(tmp_path, monkeypatch):
-    """No account; in the end W&B's service is gone, and the environment as before."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    yield
-    import wandb
-
-    wandb.teardown()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def panels(spec):
@@ -113,15 +96,12 @@ def test_text_of_a_config_is_no_markup_in_a_report(alone, tmp_path):
     assert r"a\|b" in table and r"\[x\](y)" in table
 
 
-def test_pushed_again_it_takes_the_place_of_what_was_pushed(alone, tmp_path, monkeypatch, capsys):
+def test_pushed_again_it_takes_the_place_of_what_was_pushed(fake, tmp_path, capsys):
     folder = studies.write_demo(tmp_path)
-    with fake_wandb() as fake:
-        for name, value in fake.environment().items():
-            monkeypatch.setenv(name, value)
-        main(["wandb", str(folder), "--workspace"])
-        main(["wandb", str(folder), "--workspace"])
-        assert len(fake.views) == 2
-        kinds = {values["type"]: values for values in fake.views.values()}
+    main(["wandb", str(folder), "--workspace"])
+    main(["wandb", str(folder), "--workspace"])
+    assert len(fake.views) == 2
+    kinds = {values["type"]: values for values in fake.views.values()}
     assert set(kinds) == {"project-view", "runs"}
     assert {values["entityName"] for values in kinds.values()} == {"me"}
     assert kinds["project-view"]["displayName"] == kinds["runs"]["displayName"] == "model.reparam"
@@ -130,13 +110,10 @@ def test_pushed_again_it_takes_the_place_of_what_was_pushed(alone, tmp_path, mon
     assert "me/repghost" in capsys.readouterr().out
 
 
-def test_a_key_that_is_refused_is_said_in_a_line(alone, tmp_path, monkeypatch):
+def test_a_key_that_is_refused_is_said_in_a_line(fake, tmp_path):
     folder = studies.write_demo(tmp_path)
-    with fake_wandb() as fake:
-        for name, value in fake.environment().items():
-            monkeypatch.setenv(name, value)
-        fake.refuses = True
-        with pytest.raises(SystemExit, match=r"^analysis: W&B: ") as ended:
-            main(["wandb", str(folder), "--workspace"])
-        assert "\n" not in str(ended.value)
-        assert not fake.views
+    fake.refuses = True
+    with pytest.raises(SystemExit, match=r"^analysis: W&B: ") as ended:
+        main(["wandb", str(folder), "--workspace"])
+    assert "\n" not in str(ended.value)
+    assert not fake.views
