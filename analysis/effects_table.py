@@ -79,14 +79,15 @@ def label_of(effects: Sequence[Effect]) -> str:
     return in_common(one.objective for one in effects).label
 
 
-def _headings(effects: Sequence[Effect]) -> tuple[str, ...]:
+def headings(effects: Sequence[Effect]) -> tuple[str, ...]:
+    """Return the names of what `cells` gives."""
     says = "p (Holm)", "says", "latency", "says"
     return ("step", "seeds x pairs", label_of(effects), *says)
 
 
 def _table(title: str, effects: Sequence[Effect], width: int) -> Table:
     table = titled_table(title, roomy=width >= ROOMY)
-    for n, heading in enumerate(_headings(effects)):
+    for n, heading in enumerate(headings(effects)):
         table.add_column(
             Text(heading),
             justify="right" if n in (1, 2, 3, 5) else "left",
@@ -95,12 +96,12 @@ def _table(title: str, effects: Sequence[Effect], width: int) -> Table:
             no_wrap=n in (2, 3, 5),
         )
     for effect in effects:
-        cells = _cells(effect)
-        table.add_row(*(_cell(cell, width) for cell in cells))
+        table.add_row(*(_cell(text, width) for text in cells(effect)))
     return table
 
 
-def _cells(effect: Effect) -> tuple[str, ...]:
+def cells(effect: Effect) -> tuple[str, ...]:
+    """Return an effect as text."""
     seeds = f"{effect.score.n} x {effect.blocks}" if effect.score else MISSING
     p = MISSING if effect.holm_p is None else f"{effect.holm_p:.3f}"
     says = effect.latency.verdict if effect.latency else MISSING

@@ -56,7 +56,7 @@ def export(results: Results, form: str, out: Path | None) -> str:
 
 def csv_text(results: Results) -> str:
     """Return a line a run; further devices have columns of their own, what is missing is empty."""
-    records = _records(results)
+    records = run_records(results)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -132,7 +132,8 @@ def _notes(results: Results, shown: Sequence[Column]) -> list[str]:
     return [f"study {results.study}, commit {', '.join(commits) or 'unknown'}", *explained]
 
 
-def _records(results: Results) -> list[dict[str, Any]]:
+def run_records(results: Results) -> list[dict[str, Any]]:
+    """Return a record a run, typed; all have the same columns."""
     return [_record(results, row) for row in results.rows]
 
 
@@ -168,7 +169,7 @@ def _write_parquet(results: Results, path: Path) -> None:
         raise ValueError(
             'parquet needs pyarrow: pip install pyarrow, or the extra: pip install ".[lab]"'
         ) from error
-    records = _records(results)
+    records = run_records(results)
     types = {name: _type(name, pyarrow) for name in records[0]}
     about = {"study": results.study, "provenance": json.dumps(results.provenance)}
     schema = pyarrow.schema(list(types.items()), metadata=about)

@@ -1,6 +1,6 @@
 """All that a report is made of, read once: a study's findings and the evidence behind them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -53,7 +53,7 @@ def gather(results: Results) -> Material:
         results=results,
         found=found,
         fronts=seen,
-        standings=_standings(found, seen),
+        standings=standings(found, seen),
         effects=tuple(main_effects(results)),
         rounds=rounds,
         no_rounds=no_rounds,
@@ -62,7 +62,8 @@ def gather(results: Results) -> Material:
     )
 
 
-def _standings(found: Findings, seen: tuple[Front, ...]) -> dict[int, Standing]:
+def standings(found: Findings, seen: Sequence[Front]) -> dict[int, Standing]:
+    """Return how sure each placed variant is of the front, by index into `found.variants`."""
     places = {tuple(v.settings.values()): i for i, v in enumerate(found.variants)}
     return {
         places[tuple(v.settings.values())]: Standing(front.status(n), float(front.chances.front[n]))

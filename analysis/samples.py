@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.further import Timed
 from analysis.results import Results, Row
 from repghost.latency.record import Measurement
 
@@ -46,20 +47,47 @@ def read_rounds(results: Results) -> tuple[dict[str, Rounds], str]:
     rows = {row.fingerprint: row for row in results.rows if row.fingerprint and row.latency_ms}
     if not rows:
         return {}, "nothing was measured yet"
-    url, problem = _database(results)
+    measured, problem = _measured(results, rows)
     if problem:
         return {}, problem
+    found = {m.identity.fingerprint: m for m in measured if _is_of(m, rows[m.identity.fingerprint])}
+    budget = _budget(len(found))
+    kept = {graph: _rounds(m, budget) for graph, m in found.items() if m.samples_ms}
+    absent = f"{_database(results)[0]} does not hold the measurements of this study"
+    return kept, "" if kept else absent
+
+
+def further_measurements(results: Results) -> list[Measurement]:
+    """Return the measurements behind the columns of further devices, as far as they are there."""
+    rows = {row.fingerprint: row for row in results.rows if row.fingerprint and row.further}
+    measured, _ = _measured(results, rows) if rows else ([], "")
+    return [one for one in measured if _is_further(one, rows[one.identity.fingerprint])]
+
+
+def _is_further(measurement: Measurement, row: Row) -> bool:
+    return any(
+        one.device == measurement.identity.device
+        and _close(measurement.latency_ratio or measurement.latency_ms, _pace(one))
+        for one in row.further.values()
+    )
+
+
+def _pace(timed: Timed) -> float | None:
+    return timed.latency_ms if timed.latency_ratio is None else timed.latency_ratio
+
+
+def _measured(results: Results, graphs: Iterable[str]) -> tuple[list[Measurement], str]:
+    """Return all measurements of these graphs, and why there are none ("" where there may be)."""
+    url, problem = _database(results)
+    if problem:
+        return [], problem
     from repghost.latency.queue.database import StoreError
     from repghost.latency.store import Store
 
     try:
-        measured = Store(url).of(rows)
+        return Store(url).of(graphs), ""
     except StoreError as error:
-        return {}, str(error)
-    found = {m.identity.fingerprint: m for m in measured if _is_of(m, rows[m.identity.fingerprint])}
-    budget = _budget(len(found))
-    kept = {graph: _rounds(m, budget) for graph, m in found.items() if m.samples_ms}
-    return kept, "" if kept else f"{url} does not hold the measurements of this study"
+        return [], str(error)
 
 
 def _database(results: Results) -> tuple[str, str]:

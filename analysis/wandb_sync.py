@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from analysis.results import Results
+from analysis.wandb_account import require_account
 from repghost.lock import Held, Lock
 from repghost.run import Run
-from repghost.tracking_run import UNSENT, has_account
+from repghost.tracking_run import UNSENT
 
 AT_ONCE = 5  # runs; the pieces of one run follow each other
 PER_CALL = 200  # files: a command line has an end
@@ -32,10 +33,7 @@ def sync(results: Results, console: Console) -> None:
     Raises:
         ValueError: there is no account, another process sends too, or something was not sent.
     """
-    if not has_account():
-        raise ValueError(
-            "no W&B account: set WANDB_API_KEY, or run `wandb login`, then run it again"
-        )
+    require_account()
     with _alone(results.study_dir):
         pieces = unsent(results, console)
         if not pieces:

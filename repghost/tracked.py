@@ -1,10 +1,11 @@
 """What W&B is told of one variant: its settings, certificate, latency, scores and files."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from repghost.latency.record import Measurement
+from repghost.latency.record import Measurement, as_record
 from repghost.provenance import commit, versions
 from repghost.run import Run
 from repghost.settings import Settings
@@ -12,6 +13,9 @@ from repghost.tracking import Tracker
 from repghost.tracking_run import Label
 
 JOB_TYPE = "variant"
+FILES = "run"  # the folder at W&B of the run's files
+KEPT = ("config.yaml", "metrics.jsonl", "certificate.json", "result.json")
+LATENCY = "latency.json"  # beside them: the measurement with all its samples
 TIMES = (
     *("latency_ms", "latency_low", "latency_high"),
     *("latency_ratio", "ratio_low", "ratio_high"),
@@ -56,8 +60,9 @@ def tell_end(
     tracker.table(CERTIFICATE, ("network", "form", *_FIELDS), _comparisons(certificate))
     if latency:
         tracker.table(SAMPLES, ("sample", "round", "network", "ms"), _samples(latency))
-    names = ("config.yaml", "metrics.jsonl", "certificate.json", "result.json")
-    tracker.keep(run.folder / name for name in names)
+    if latency:
+        tracker.write(f"{FILES}/{LATENCY}", json.dumps(as_record(latency)))
+    tracker.keep((run.folder / name for name in KEPT), FILES)
     if settings.tracking.artifact and run.result():
         tracker.artifact(f"fused-{run.key}", (run.onnx, run.mnn, run.folder / "certificate.json"))
 

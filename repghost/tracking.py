@@ -13,7 +13,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from repghost.interrupt import Interrupted
-from repghost.tracking_run import Label, close_run, copy_in, log_artifact, log_table, open_run
+from repghost.tracking_run import (
+    Label,
+    close_run,
+    copy_in,
+    log_artifact,
+    log_figure,
+    log_table,
+    open_run,
+    write_in,
+)
 
 KINDS = ("wandb", "none")
 TAG_LETTERS = 64  # W&B's own limit
@@ -63,6 +72,7 @@ class Tracker:
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._exit_code, self._told, self._abandoned = 0, -1, False
+        self.kept = False  # in the end: all that was told is at W&B, or in its files on the disk
 
     def start(self, label: Label) -> None:
         """Open the run; one that is continued has the same id."""
@@ -91,13 +101,15 @@ class Tracker:
 
     def figure(self, name: str, figure: dict[str, Any]) -> None:
         """Log a figure of plotly, given as its data and layout."""
-        from repghost.tracking_run import log_figure
-
         self._tell(partial(log_figure, name, figure))
 
-    def keep(self, files: Iterable[Path]) -> None:
-        """Keep copies of those files that are there with the run."""
-        self._tell(partial(copy_in, list(files)))
+    def keep(self, files: Iterable[Path], below: str) -> None:
+        """Keep copies of those files that are there with the run, in its folder `below`."""
+        self._tell(partial(copy_in, list(files), below))
+
+    def write(self, name: str, text: str) -> None:
+        """Keep a file of this text with the run; `name` may have folders."""
+        self._tell(partial(write_in, name, text))
 
     def artifact(self, name: str, files: Iterable[Path]) -> None:
         """Log files as an artifact of type "model"."""
@@ -143,7 +155,9 @@ class Tracker:
             while (work := self._work.get()) is not None:
                 work(run)
             close_run(run, self._exit_code)
+            self.kept = True
         except TimeoutError:
+            self.kept = run is not None
             self._complain(f"W&B took too long; `{SYNC}` sends the rest of this run")
         except Exception as error:
             self._complain(f"W&B is off for this run: {type(error).__name__}: {error}")

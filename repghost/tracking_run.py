@@ -3,8 +3,9 @@
 import netrc
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def open_run(spec: "TrackingSpec", label: Label, folder: Path) -> tuple[Any, str
     Raises:
         Exception: whatever W&B raises.
     """
-    os.environ.update(_environment(folder))
+    os.environ.update(environment(folder))
     mode = _mode()
     if mode in ALONE:
         return _init(spec, label, folder, mode), ""
@@ -124,12 +125,25 @@ def log_figure(name: str, figure: dict[str, Any], run: Any) -> None:
     run.log({name: wandb.Plotly(Figure(known, skip_invalid=True))}, commit=True)
 
 
-def copy_in(files: Sequence[Path], run: Any) -> None:
-    """Keep copies of those files that are there: links would break when a folder is moved."""
-    place = Path(run.dir)
+def copy_in(files: Sequence[Path], below: str, run: Any) -> None:
+    """Keep copies of those files that are there: links would break when a folder is moved.
+
+    They lie in a folder of the run's: W&B writes a `config.yaml` of its own.
+    """
     for path in (path for path in files if path.is_file()):
-        shutil.copyfile(path, place / path.name)
-        run.save(str(place / path.name), base_path=str(place), policy="now")
+        _save(f"{below}/{path.name}", partial(shutil.copyfile, path), run)
+
+
+def write_in(name: str, text: str, run: Any) -> None:
+    """Keep a file of this text."""
+    _save(name, lambda place: place.write_text(text, encoding="utf-8"), run)
+
+
+def _save(name: str, make: Callable[[Path], object], run: Any) -> None:
+    place = Path(run.dir) / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    make(place)
+    run.save(str(place), base_path=run.dir, policy="now")
 
 
 def log_artifact(name: str, files: Sequence[Path], run: Any) -> None:
@@ -142,7 +156,7 @@ def log_artifact(name: str, files: Sequence[Path], run: Any) -> None:
     run.log_artifact(artifact)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """Keep W&B's files below the run's folder, its data on disk within a second, its reports off.
 
     With its reports on (OpenTelemetry), a process waits up to 12 s at its end for a server that is

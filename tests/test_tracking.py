@@ -1,5 +1,6 @@
 """What W&B gets of a run: in its own offline files, and at a server on loopback."""
 
+import json
 import os
 import socket
 import subprocess
@@ -10,7 +11,9 @@ from dataclasses import replace
 import pytest
 
 from repghost import trial
+from repghost.latency.record import from_record
 from repghost.latency.spec import LatencySpec, StorageSpec
+from repghost.latency.store import Store
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.run import Run
 from repghost.settings import Settings
@@ -178,8 +181,10 @@ def test_a_trained_variant_sends_its_settings_evidence_and_files(tmp_path, alone
     assert run.summary["certificate_trained"] is True
     assert run.summary["top1"] == run.history[0]["top1"]
     assert run.summary["latency_low"] <= run.summary["latency_ms"] <= run.summary["latency_high"]
-    assert run.files["certificate.json"] == (folder / "certificate.json").read_bytes()
-    assert run.files["metrics.jsonl"] == (folder / "metrics.jsonl").read_bytes()
+    for name in ("config.yaml", "metrics.jsonl", "certificate.json", "result.json"):
+        assert run.files[f"run/{name}"] == (folder / name).read_bytes()
+    latency = from_record(json.loads(run.files["run/latency.json"]))
+    assert latency == Store(chosen.storage.url).find(latency.identity)
     tables = [name for name in run.files if name.startswith("media/table/")]
     assert {name.split("/")[-1].split("_")[0] for name in tables} >= {"certificate", "latency"}
     assert any("fused-" in body for body in fake.bodies), "the artifact was offered"

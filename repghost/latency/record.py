@@ -1,9 +1,11 @@
 """One latency as it is kept: what was measured, how, on what, and every sample; pure data."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
+PLURAL = ("samples_ms", "reference_samples_ms", "flags")  # lists where they are kept, tuples here
 StateValue = str | float | bool | None
 DeviceState = dict[str, StateValue]
 
@@ -103,3 +105,22 @@ class Measurement:
         bounds = (self.latency_ratio, self.ratio_low, self.ratio_high)
         latency, low, high = (bound * reference_ms for bound in bounds)
         return replace(self, latency_ms=latency, latency_low=low, latency_high=high)
+
+
+def as_record(measurement: Measurement) -> dict[str, Any]:
+    """Return a measurement as JSON can hold it."""
+    return asdict(measurement) | {name: list(getattr(measurement, name)) for name in PLURAL}
+
+
+def from_record(record: Mapping[str, Any]) -> Measurement:
+    """Return the measurement that `as_record` made this of.
+
+    Raises:
+        ValueError: it is none, or one of another version.
+    """
+    try:
+        tuples = {name: tuple(record[name]) for name in PLURAL}
+        identity = Identity(**record["identity"])
+        return Measurement(**(dict(record) | tuples | {"identity": identity}))
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a measurement of latency: {error}") from None

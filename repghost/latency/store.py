@@ -10,11 +10,10 @@ from sqlalchemy.orm import Session
 
 from repghost.latency.queue.database import Database, StoreError
 from repghost.latency.queue.tables import EVIDENCE, IDENTITY, FlagRow, MeasurementRow, SessionRow
-from repghost.latency.record import Identity, Measurement
+from repghost.latency.record import PLURAL, Identity, Measurement
 
 ASKED_AT_ONCE = 500  # parameters of one query; SQLite takes 999 at least
 DONE = "done"
-PLURAL = ("samples_ms", "reference_samples_ms", "flags")  # lists in the table, tuples here
 
 
 class Scale(NamedTuple):

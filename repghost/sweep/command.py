@@ -145,6 +145,7 @@ def _note_provenance(folder: Path, base: Settings, command: str, launcher: Launc
         "latency": asdict(base.latency),
         "parallel": base.parallel,
         "stop": asdict(base.stop),
+        "tracking": asdict(base.tracking),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(folder / "study.json", known | now)

@@ -247,7 +247,10 @@ class Driver:
         tickets = self.ledger.tickets()
         self._results.update(tickets, anew=True)
         asked, changed = self.ledger.asked(), self._results.write()
-        close(self._folder, asked, self.evaluator, changed, self.console)
+        close(
+            *(self._folder, asked, self.evaluator, changed, self.console),
+            self.base.tracking,
+        )
         for line in left_to_workers(self._still_to_come()):
             self.say(line)
         failed = [ticket for ticket in asked if ticket.life.state == "failed"]

@@ -45,6 +45,7 @@ class FakeWandb:
 
     url: str = ""
     runs: dict[str, ServedRun] = field(default_factory=dict)
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)  # and reports, by their ids
     unknown: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
     refuses: bool = False  # the key
@@ -60,6 +61,12 @@ class FakeWandb:
             ("RunResumeStatus", self._resume),
             ("createRunFiles", self._files),
             ("createArtifact(", lambda values: {"createArtifact": {"artifact": ARTIFACT}}),
+            ("upsertView(", self._view),
+            ("query GetProjects(", lambda values: {"models": _page([PROJECT])}),
+            ("query Runs(", self._listed),
+            ("query Run(", self._one),
+            ("query RunFiles(", self._served),
+            ("query ArtifactType(", lambda values: {"project": {"artifact": None}}),
             ("viewer", lambda values: {"viewer": VIEWER}),
             ("serverInfo", lambda values: {"serverInfo": SERVER}),
         ):
@@ -91,7 +98,7 @@ class FakeWandb:
             "config": json.dumps(run.config),
             "sweepName": None,
             "project": project,
-            "projectId": "p1",
+            "projectId": "1",
             "summaryMetrics": json.dumps(run.summary),
             "historyLineCount": len(history),
             "eventsLineCount": len(events),
@@ -99,7 +106,7 @@ class FakeWandb:
             "historyTail": json.dumps([history[max(history)]] if history else []),
             "eventsTail": json.dumps([events[max(events)]] if events else []),
             "tags": run.variables.get("tags") or [],
-            "wandbConfig": "{}",
+            "wandbConfig": json.dumps({"t": 1}),  # of a run that was begun
             "state": "finished",
             "group": run.variables.get("groupName"),
             "jobType": run.variables.get("jobType"),
@@ -112,12 +119,64 @@ class FakeWandb:
             "stopped": False,
         }
 
-    def _files(self, values: dict[str, Any]) -> dict[str, Any]:
-        run = urllib.parse.quote(values["run"])
-        files = [
-            {"name": name, "uploadUrl": f"{self.url}/storage/{run}/{urllib.parse.quote(name)}"}
-            for name in values["files"]
+    def _listed(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Answer with the runs of a group and job type, all on one page."""
+        wanted = json.loads(values["filters"])
+        unknown = set(wanted) - {"group", "jobType"}
+        if unknown or values["project"] not in self._projects():
+            self.unknown.append(f"project or filters: {values}")
+            return {"project": None}
+        buckets = [self._bucket(name) for name in self.runs]
+        shown = [one for one in buckets if all(one[key] == wanted[key] for key in wanted)]
+        return {"project": {"internalId": "1", "runCount": len(shown), "runs": _page(shown)}}
+
+    def _projects(self) -> set[str]:
+        return {run.variables.get("project", "") for run in self.runs.values()}
+
+    def _one(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "project": {
+                "run": self._bucket(values["name"]) if values["name"] in self.runs else None
+            }
+        }
+
+    def _served(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Answer with where a run's files are."""
+        name, wanted = values["name"], values.get("fileNames") or ()
+        files = self.runs[name].files
+        nodes = [
+            {
+                "id": f"{name}/{file}",
+                "name": file,
+                "url": self._address(name, file),
+                "directUrl": self._address(name, file),
+                "sizeBytes": len(content),
+                "mimetype": "",
+                "updatedAt": "2026-01-01T00:00:00Z",
+                "md5": "",
+            }
+            for file, content in files.items()
+            if not wanted or file in wanted
         ]
+        run = {"fileCount": len(nodes), "files": _page(nodes)}
+        return {"project": {"internalId": "1", "run": run}}
+
+    def _view(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Keep a view or a report: a new one, or in the place of the one with its id."""
+        isnew = not values.get("id")
+        name = values["id"] if not isnew else f"Vm{len(self.views)}"
+        self.views[name] = values
+        project = {"id": "p1", "name": values["projectName"], "entityName": values["entityName"]}
+        shown = {key: values[key] for key in ("type", "name", "displayName", "description", "spec")}
+        view = shown | {"id": name, "project": project, "updatedAt": "2026-01-01T00:00:00Z"}
+        return {"upsertView": {"view": view, "inserted": isnew}}
+
+    def _address(self, run: str, file: str) -> str:
+        return f"{self.url}/storage/{urllib.parse.quote(run)}/{urllib.parse.quote(file)}"
+
+    def _files(self, values: dict[str, Any]) -> dict[str, Any]:
+        run = values["run"]
+        files = [{"name": name, "uploadUrl": self._address(run, name)} for name in values["files"]]
         return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": files}}
 
     def stream(self, name: str, body: dict[str, Any]) -> None:
@@ -155,6 +214,23 @@ SERVER = {
 }
 
 
+PROJECT = {
+    "__typename": "Project",
+    "id": "p1",
+    "name": "repghost",
+    "entityName": "me",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "isBenchmark": False,
+    "user": None,
+}
+
+
+def _page(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return all of a list as its only page."""
+    info = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+    return {"edges": [{"node": one, "cursor": one["name"]} for one in nodes], "pageInfo": info}
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     fake: FakeWandb
@@ -177,6 +253,11 @@ class _Handler(BaseHTTPRequestHandler):
         _, _, run, name = urllib.parse.unquote(self.path).split("/", 3)
         self.fake.runs.setdefault(run, ServedRun()).files[name] = self._body()
         self._reply(b"{}")
+
+    def do_GET(self) -> None:
+        _, _, run, name = urllib.parse.unquote(self.path).split("/", 3)
+        served = self.fake.runs.get(run, ServedRun()).files
+        self._reply(served.get(name, b""), 200 if name in served else 404)
 
     def do_POST(self) -> None:
         text = self._body().decode(errors="replace")

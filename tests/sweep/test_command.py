@@ -203,6 +203,16 @@ def test_one_variant_runs_in_the_foreground_and_is_not_repeated(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
+def test_a_sweep_ends_with_a_summary_run_that_the_same_command_does_not_repeat(tmp_path):
+    words = ("-m", "model.reparam=bn", "recipe.epochs=1", "latency.max_rounds=10")
+    launch(tmp_path, *words)
+    pieces = list(tmp_path.glob("outputs/s/wandb/wandb/offline-run-*/run-study-*.wandb"))
+    assert len(pieces) == 1
+    assert b"results.csv" in pieces[0].read_bytes()
+    launch(tmp_path, *words)
+    assert list(tmp_path.glob("outputs/s/wandb/wandb/offline-run-*/*.wandb")) == pieces
+
+
 @pytest.mark.parametrize(
     ("argument", "said"),
     [

@@ -1,6 +1,7 @@
 """The end of a sweep: report, table, and what a reader should know beside the numbers."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from analysis.table import print_summary
 from repghost.run import Run
 from repghost.sweep.evaluator import TrialEvaluator
 from repghost.sweep.ticket import Ticket
+from repghost.tracking import TrackingSpec
 
 NAMED = 3
 
@@ -20,8 +22,12 @@ def close(
     evaluator: TrialEvaluator,
     changed: bool,
     console: Console,
+    tracking: TrackingSpec,
 ) -> None:
-    """Print the study's table and remarks; make the report anew where the table has changed."""
+    """Print the study's table and remarks, and tell W&B how it ended.
+
+    The report is made anew where the table has changed.
+    """
     if changed or not (folder / "report.html").exists():
         from analysis.report import write_report
 
@@ -37,6 +43,10 @@ def close(
     for device in sorted(_devices(tickets, evaluator)):
         for flag in evaluator.timings.store.flags(device):
             console.print(f"flag on {device}: {flag}", markup=False, soft_wrap=True)
+    if tracking.kind != "none":
+        from analysis.wandb_summary import tell_summary
+
+        tell_summary(folder, tracking, partial(console.print, markup=False, soft_wrap=True))
 
 
 def _devices(tickets: Sequence[Ticket], evaluator: TrialEvaluator) -> set[str]:
