@@ -58,7 +58,7 @@ def test_a_detector_leaves_scores_certificates_and_two_latencies(kind, tiny, tmp
         trial.run_stage(chosen, stage, 1, say=said.append)
     end = next_step(chosen, run, Timings(Store(chosen.storage.url)))
     result, evidence = run.result(), run.certificate()
-    assert end.state == "finished" and end.top1 == result["map"]
+    assert end.state == "finished" and end.score == result["map"]
     assert 0 <= result["map"] <= result["ap50"] <= 100 and "top1" not in result
     assert ("mask_map" in result) == (kind == "maskrcnn")
     assert evidence["untrained"]["passed"] and evidence["trained"]["passed"]
