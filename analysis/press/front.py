@@ -1,4 +1,7 @@
-"""Figure 1: accuracy against latency: the study's variants and, beside them, the paper's."""
+"""Figure 1: accuracy against latency: the study's variants and, beside them, the paper's.
+
+The paper's are classifiers: a study of detectors alone is drawn without them.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +12,15 @@ from matplotlib.figure import Figure
 from analysis.findings import both
 from analysis.fronts import Front, fronts
 from analysis.paper.tables import read_csv
-from analysis.press.style import PAGE, mark, panels
+from analysis.press.style import COLUMN, PAGE, mark, panels
 from analysis.results import Results
+from repghost.objective import TOP1
 
 NAMED = 6  # with more variants, only those on the front have their name beside them
 
 
 def front_figure(results: Results) -> Figure:
-    """Return both panels; the axes are not shared: device, data and recipe are not the paper's.
+    """Return the panels; the axes are not shared: device, data and recipe are not the paper's.
 
     Raises:
         ValueError: no variant of the study has both a score and a latency.
@@ -24,13 +28,16 @@ def front_figure(results: Results) -> Figure:
     found = fronts(results)
     if not found:
         raise ValueError(f"no variant has {both(results.objective)}")
-    figure, (ours, paper) = panels(2, PAGE, 3.2)
+    classifies = any(front.objective == TOP1 for front in found)
+    figure, (ours, *others) = panels(2, PAGE, 3.2) if classifies else panels(1, COLUMN, 3.2)
     for number, front in enumerate(found):
         _study(ours, front, number, several=len(found) > 1)
-    ours.set_title(f"(a) {results.study}")
+    ours.set_title(f"(a) {results.study}" if others else results.study)
+    ours.set_ylabel(f"{results.objective.label} (%)")
     if len(found) > 1:
         ours.legend()
-    _paper(paper)
+    for paper in others:
+        _paper(paper)
     return figure
 
 
@@ -54,7 +61,6 @@ def _study(axes: Axes, front: Front, number: int, several: bool) -> None:
     label = front.place if several else None
     axes.plot(*zip(*line, strict=True), color=own["color"], linestyle="--", label=label)
     axes.set_xlabel("latency (ms)" if several else f"latency (ms), {front.place}")
-    axes.set_ylabel(f"{front.objective.label} (%)")
     axes.margins(x=0.15, y=0.1)
 
 

@@ -60,6 +60,17 @@ def test_detectors_are_ranked_shown_and_exported_by_box_map(tmp_path, capsys):
     ] == {"text": "box mAP, %"}
 
 
+def test_figure_1_of_detectors_has_no_panel_of_imagenet(tmp_path):
+    folder = write(tmp_path, row(0.5, 20.0, 1.0), row(1.0, 31.5, 2.0))
+    main(["figures", str(folder)])
+    said = (folder / "figures" / "figure1.svg").read_text()  # words stand in it as comments
+    assert "box mAP (%)" in said and "ImageNet" not in said and "top-1" not in said
+    write(tmp_path, row(0.5, 20.0, 1.0), row(0.5, 90.0, 0.5, ""))
+    main(["figures", str(folder)])
+    said = (folder / "figures" / "figure1.svg").read_text()
+    assert "top-1 or box mAP (%)" in said and "ImageNet" in said
+
+
 def test_each_task_has_a_front_of_its_own(tmp_path):
     rows = (row(0.5, 20.0, 1.0), row(0.5, 30.0, 0.9, "maskrcnn"), row(0.5, 90.0, 0.5, ""))
     results = load(write(tmp_path, *rows))
