@@ -171,8 +171,11 @@ class Space:
             return None, hits
         words += [f"{key}={text}" for key, (_, text) in chosen.items() if key != VARIANT]
         settings = composer.settings(words)
-        if settings.task.kind == "validate":
-            raise ValueError(f"task={settings.task.kind}: is for one network; leave out -m")
+        if settings.validates:
+            scored = f"task={settings.task.kind}"
+            if settings.task.detects:
+                scored = f"checkpoint={settings.checkpoint}"
+            raise ValueError(f"{scored}: is for one network; leave out -m")
         hits = self.exclude.hits(given, settings)
         return (None, hits) if hits else (Point(swept, settings), [])
 
