@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
     try:
         settings, own = settings_from(config), HydraConfig.get()
         _refuse_sweep(own, settings)
-        if settings.task.kind == "validate":
+        if settings.validates:
             sys.exit(validate(settings))
         sys.exit(run_one(settings, launcher_from(own.launcher).tasks_per_node))
     except Exception as error:  # before Hydra adds its own lines

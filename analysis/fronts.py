@@ -51,7 +51,7 @@ class Front:
     @property
     def values(self) -> list[tuple[float, float]]:
         """(latency in ms, score in percent) as measured."""
-        return list(zip(self.points.latency.tolist(), self.points.top1.tolist(), strict=True))
+        return list(zip(self.points.latency.tolist(), self.points.score.tolist(), strict=True))
 
     def status(self, i: int) -> str:
         """ "front", "dominated" or "undecided", by the chance of variant `i`."""
@@ -93,7 +93,7 @@ def _contender(variant: Variant) -> Contender:
     assert latency is not None
     return Contender(
         label=variant.label,
-        top1=tuple(row.score for row in variant.finished if row.score is not None),
+        scores=tuple(row.score for row in variant.finished if row.score is not None),
         latency_ms=latency.ms,
         error=latency_error(latency),
         graph=(variant.fingerprint or variant.label, latency),
@@ -103,7 +103,7 @@ def _contender(variant: Variant) -> Contender:
 
 def _front(variants: Sequence[Variant], ended: dict[str, float]) -> Front:
     points = points_of([_contender(variant) for variant in variants])
-    values = list(zip(points.latency.tolist(), points.top1.tolist(), strict=True))
+    values = list(zip(points.latency.tolist(), points.score.tolist(), strict=True))
     times = {
         str(n): max(ended[row.key] for row in variant.finished)
         for n, variant in enumerate(variants)

@@ -75,7 +75,7 @@ def _table(title: str, front: Front, width: int) -> Table:
 
 
 def _score_text(front: Front, i: int) -> str:
-    mean = f"{front.points.top1[i]:.2f}"
+    mean = f"{front.points.score[i]:.2f}"
     if front.points.spread is None:
         return mean
     return f"{mean} ± {front.points.spread / math.sqrt(front.points.seeds[i]):.2f}"
@@ -216,12 +216,12 @@ def _variant_dict(front: Front, i: int) -> dict[str, Any]:
     return {
         "label": variant.label,
         "settings": variant.settings,
-        front.objective.name: float(front.points.top1[i]),
+        front.objective.name: float(front.points.score[i]),
         "seeds": list(variant.seeds),
         "latency_ms": variant.latency.ms,
         "latency_interval": [variant.latency.low, variant.latency.high],
         "chance": float(front.chances.front[i]),
-        f"chance_by_{front.objective.name}_alone": float(front.chances.by_top1[i]),
+        f"chance_by_{front.objective.name}_alone": float(front.chances.by_score[i]),
         "chance_by_latency_alone": float(front.chances.by_latency[i]),
         "status": front.status(i),
     }

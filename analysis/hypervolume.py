@@ -30,10 +30,10 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
     slowest, poorest = reference
     area, best = 0.0, poorest
     for i in pareto_front(points):
-        latency, top1 = points[i]
-        if latency < slowest and top1 > best:
-            area += (slowest - latency) * (top1 - best)
-            best = top1
+        latency, score = points[i]
+        if latency < slowest and score > best:
+            area += (slowest - latency) * (score - best)
+            best = score
     return area
 
 

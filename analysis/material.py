@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from analysis.configs import Config, read_configs
 from analysis.effects import Effect, main_effects
+from analysis.examples import Examples, read_examples
 from analysis.findings import Findings, find
 from analysis.fronts import Front, fronts
 from analysis.results import Results
@@ -30,7 +31,8 @@ class Material:
     """A study as a report shows it.
 
     `standings` are by index into `found.variants`; `rounds` by graph, `no_rounds` says why there
-    are none; `configs` by run; `profiles` by graph: a network and what it was compared with.
+    are none; `configs` by run; `profiles` by graph: a network and what it was compared with;
+    `examples` by variant: what a detector sees, of those on the front first.
     """
 
     results: Results
@@ -42,6 +44,7 @@ class Material:
     no_rounds: str
     configs: Mapping[str, Config]
     profiles: "Mapping[str, list[Profile]]"
+    examples: Mapping[int, Examples]
 
 
 def gather(results: Results) -> Material:
@@ -59,6 +62,7 @@ def gather(results: Results) -> Material:
         no_rounds=no_rounds,
         configs=read_configs(results),
         profiles=_profiles(results.study_dir.parent / "profiles", found),
+        examples=read_examples(results, found.variants, _front_first(found)),
     )
 
 
@@ -74,8 +78,7 @@ def standings(found: Findings, seen: Sequence[Front]) -> dict[int, Standing]:
 
 def _profiles(folder: Path, found: Findings) -> "dict[str, list[Profile]]":
     """Return the operator profiles of the study's graphs; a file that cannot be read is none."""
-    ordered = sorted(range(len(found.variants)), key=lambda i: i not in found.front)
-    graphs = dict.fromkeys(found.variants[i].fingerprint for i in ordered)
+    graphs = dict.fromkeys(found.variants[i].fingerprint for i in _front_first(found))
     files = {graph: path for graph in graphs if graph and (path := _newest(folder, graph))}
     if not files:
         return {}
@@ -88,6 +91,10 @@ def _profiles(folder: Path, found: Findings) -> "dict[str, list[Profile]]":
         except ValueError:
             continue
     return profiles
+
+
+def _front_first(found: Findings) -> list[int]:
+    return sorted(range(len(found.variants)), key=lambda i: i not in found.front)
 
 
 def _newest(folder: Path, graph: str) -> Path | None:

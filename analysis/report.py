@@ -26,6 +26,7 @@ from analysis.views.effects import effect_figures
 from analysis.views.operators import operators_figure
 from analysis.views.overlay import paper_layer, study_layer
 from analysis.views.parallel import parallel_coordinates
+from analysis.views.precision import precision_figures
 from analysis.views.rounds import rounds_figure, rounds_of_graphs
 
 # `default-src 'none'`: whatever a text might smuggle in, the browser loads and runs nothing else.
@@ -127,6 +128,7 @@ def _figures(material: Material, other: Material | None) -> dict[str, Figure]:
         "rounds": rounds_figure(material),
         "operators": operators_figure(material),
         **effect_figures(material.effects),
+        **precision_figures(material),
     }
     if found.measured_only:
         figures["latency"] = latency_bars(found)

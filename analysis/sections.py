@@ -11,7 +11,9 @@ from analysis.material import Material
 from analysis.results import Results, Row
 from analysis.tiles import tiles, time_words
 from analysis.views.comparison import comparison_section
+from analysis.views.detections import detections_section
 from analysis.views.effects import effects_height, effects_table
+from analysis.views.precision import CURVES
 from analysis.views.runs import runs_section
 from analysis.views.table import variants_table
 
@@ -31,6 +33,8 @@ def body(material: Material, figures: dict[str, Figure], other: Material | None)
         _failures(found),
         _effects(material, figures),
         _curves(results, found),
+        _precision(material, figures),
+        detections_section(material),
         _parallel(found, figures),
         _rounds(material, figures),
         _operators(figures),
@@ -177,6 +181,21 @@ def _curves(results: Results, found: Findings) -> Html:
         class_="pair",
     )
     return _section("Learning curves", note, legend(found.variants, lines=True), plots)
+
+
+def _precision(material: Material, figures: dict[str, Figure]) -> Html:
+    names = [name for name in CURVES if name in figures]
+    if not names:
+        return Html("")
+    note = (
+        "A line a variant, of its best run: the mean over classes of the precision at each recall,"
+        " at two overlaps with what is annotated. Up and to the right is better; the area is AP50,"
+        f" AP75. Drawn are {len(material.examples)} of {len(material.found.variants)} variants."
+    )
+    plots = tag("div", *(_plot(name, "Precision over recall") for name in names), class_="pair")
+    return _section(
+        "Precision and recall", note, legend(material.found.variants, lines=True), plots
+    )
 
 
 def _parallel(found: Findings, figures: dict[str, Figure]) -> Html:

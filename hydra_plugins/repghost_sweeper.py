@@ -143,6 +143,11 @@ class SearchSweeper(StudySweeper):
 
         if not space.dimensions:
             raise ValueError("nothing to search: give keys choices, a range(), or an interval()")
+        if len(space.tasks) > 1:
+            raise ValueError(
+                "a search ranks all variants by one score, and those of several tasks are not"
+                " comparable: search one task at a time, or run a grid (hydra/sweeper=grid)"
+            )
         sampler, base = SamplerSpec(self.sampler, self.seed), space.first(composer).settings
         if base.n_trials is None:
             raise ValueError("hydra/sweeper=search needs n_trials=N, the study's variants in all")

@@ -25,6 +25,7 @@ class Run:
         self.onnx = self.folder / "model.onnx"
         self.mnn = self.folder / "model.mnn"
         self.checkpoint = self.folder / "checkpoint.pt"
+        self.examples = self.folder / "examples.json"  # of a detector
         self._certificate = self.folder / "certificate.json"
         self._result = self.folder / "result.json"
         self._error = self.folder / "error.txt"

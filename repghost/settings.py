@@ -87,6 +87,11 @@ class Settings:
         return Variant(self.model, self.data, self.recipe, self.seed, self.task)
 
     @property
+    def validates(self) -> bool:
+        """Whether nothing is trained: the weights in `checkpoint` are scored."""
+        return _validates(self.task, self.checkpoint)
+
+    @property
     def network(self) -> NetworkSpec:
         """What is built, trained and deployed: the model, or a detector on it."""
         return DetectorSpec(self.task, self.model) if self.task.detects else self.model
@@ -131,7 +136,7 @@ def settings_from(config: DictConfig) -> Settings:
     recipe = _one(RecipeSpec, own.recipe, "recipe")
     data = _one(DataSpec, own.data, "data")
     task = _one(TaskSpec, own.task, "task")
-    if task.kind == "validate":
+    if _validates(task, own.get("checkpoint")):
         data = data.counted("val")
     else:
         data = data.counted("train", needed=recipe.trains)
@@ -145,6 +150,10 @@ def settings_from(config: DictConfig) -> Settings:
     settings = replace(settings, model=model, data=data, recipe=recipe)
     check_together(settings)
     return settings
+
+
+def _validates(task: TaskSpec, checkpoint: str | None) -> bool:
+    return task.kind == "validate" or (task.detects and checkpoint is not None)
 
 
 def check_together(settings: Settings) -> None:
@@ -166,7 +175,15 @@ def _check_task(settings: Settings) -> None:
     if settings.task.detects and data != "coco":
         raise ValueError(f"task={kind}: needs boxes, which data.kind={data} has not; add data=coco")
     if data == "coco" and not settings.task.detects:
-        raise ValueError(f"data.kind=coco: task={kind} needs classes; add task=retinanet")
+        raise ValueError(
+            f"data.kind=coco: task={kind} needs classes; add task=retinanet or task=maskrcnn, which"
+            " with checkpoint=FILE scores a detector's weights"
+        )
+    if settings.checkpoint is not None and not settings.validates:
+        raise ValueError(
+            f"checkpoint={settings.checkpoint}: task={kind} starts from model.weights=FILE;"
+            " task=validate scores a file of weights"
+        )
     if settings.task.detects and settings.timed_shape[-1] % PADDED_TO:
         raise ValueError(
             f"latency.input_size={settings.latency.input_size}: a detector's must be a multiple of"

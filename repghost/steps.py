@@ -15,12 +15,12 @@ Step = Stage | Literal["await"]
 class End(NamedTuple):
     """How a variant ended: a state, why, and its scores as far as there are any.
 
-    `top1` is the first objective, of a detector its box mAP.
+    `score` is the first objective, of a detector its box mAP.
     """
 
     state: str
     reason: str = ""
-    top1: float | None = None
+    score: float | None = None
     latency: Measurement | None = None
 
 
@@ -55,7 +55,7 @@ def _after_timing(settings: Settings, run: Run, name: str, mark: Mark) -> Step |
         return End(state, excess, latency=mark)
     if result is None:
         return "train"
-    return End("finished", top1=result[settings.objective.name], latency=mark)
+    return End("finished", score=result[settings.objective.name], latency=mark)
 
 
 def _lacks_profile(settings: Settings, fingerprint: str, timings: Timings) -> bool:

@@ -10,7 +10,7 @@ from repghost.preparation import OF_DETECTORS, build_network
 from repghost.settings import Settings
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch import device as Device
 
     from repghost.training.batches import Source
@@ -86,6 +86,24 @@ def certified_images(settings: Settings, training: "Training", most: int) -> "Te
     from repghost.detection.networks import padded
 
     return padded(training.scored.cpu(), images[:OF_DETECTORS], settings.data.image_shape)
+
+
+def leave_examples(
+    settings: Settings, path: Path, training: "Training", model: "nn.Module"
+) -> None:
+    """Write what the report shows of a trained detector; of a classifier nothing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not settings.task.detects:
+        return
+    from repghost.detection.examples import write_examples
+    from repghost.detection.goal import DetectorGoal
+
+    goal, data, batch_size = training.goal, settings.data, settings.recipe.batch_size
+    assert isinstance(goal, DetectorGoal)
+    write_examples(path, goal, model, training.device, data, batch_size)
 
 
 def train_beside(

@@ -37,7 +37,7 @@ from repghost.timing import Timings, device_here
 from repghost.tracked import tell_end, tracker_of
 from repghost.tracking import Tracker
 from repghost.training.team import Team, started_here
-from repghost.training_run import certified_images, open_training, train_beside
+from repghost.training_run import certified_images, leave_examples, open_training, train_beside
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -248,6 +248,7 @@ def _train(
                 say(f"recipe.amp={settings.recipe.amp} needs a GPU: training in float32")
             report = _reporter(settings, run, tracker, say)
             trained = train(training, run.folder, run.key, report, stop)
+        leave_examples(settings, run.examples, training, trained.model)
         images = certified_images(settings, training, CERTIFIED_IMAGES)
         _deploy_trained(run, deployed_part(settings, trained.model.cpu()), images)
         result = _result(settings, run, trained, training.seconds)

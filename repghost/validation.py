@@ -1,4 +1,7 @@
-"""`launch.py task=validate`: weights of a file, scored on the validation images."""
+"""`launch.py task=validate`: weights of a file, scored on the validation images.
+
+A detector's are scored by its own task with `checkpoint=FILE`.
+"""
 
 import json
 import time
@@ -10,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from repghost.cores import share_cores, threads_for
+from repghost.detection.spec import DETECTORS, detector_in
 from repghost.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ INTERPOLATION = "bicubic"
 
 
 def validate(settings: Settings) -> int:
-    """Print top-1, top-5 and loss, then all as one JSON line; return the exit code.
+    """Print the scores in a line, then all that is known as one JSON line; return the exit code.
 
     Raises:
         ValueError: there are no weights, they do not fit, or no image can be read.
@@ -31,7 +35,27 @@ def validate(settings: Settings) -> int:
     share_cores()
     path = _weights(settings)
     console = Console(highlight=False)
+    score = _of_detector if settings.task.detects else _of_classifier
+    scores = score(settings, path, console)
+    about = {"network": settings.network.describe(), "checkpoint": str(path)}
+    print(json.dumps(about | scores | {"input_size": settings.data.input_size}))
+    return 0
 
+
+def _of_detector(settings: Settings, path: Path, console: Console) -> dict[str, Any]:
+    from repghost.detection.validation import score_detector, words
+
+    start = time.monotonic()
+    found, images = score_detector(settings, path, console)
+    seconds = time.monotonic() - start
+    _say_skipped(found.skipped, console)
+    speed = f"{images} images, {images / seconds:.1f} a second"
+    console.print(f"{words(found.scores)}  {speed}", markup=False, soft_wrap=True)
+    seen = {"images": images, "skipped": len(found.skipped)}
+    return {"task": settings.task.kind, **found.scores, **seen, "max_size": settings.data.max_size}
+
+
+def _of_classifier(settings: Settings, path: Path, console: Console) -> dict[str, Any]:
     import torch
 
     from repghost.models.registry import build
@@ -41,7 +65,12 @@ def validate(settings: Settings) -> int:
 
     torch.set_num_threads(threads_for(1))
     network = build(settings.model)
-    load_weights(network, read_checkpoint(path, ema=settings.average))
+    weights = read_checkpoint(path, ema=settings.average)
+    if kind := detector_in(weights):
+        raise ValueError(
+            f"checkpoint={path}: is of a {DETECTORS[kind]}; task={kind} scores it, with data=coco"
+        )
+    load_weights(network, weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = open_validation(settings.data, settings.recipe)
     where = settings.data.root or settings.data.name or settings.data.kind
@@ -59,19 +88,14 @@ def validate(settings: Settings) -> int:
         f"top-1 {scores.top1:.3f} %  top-5 {scores.top5:.3f} %  loss {scores.loss:.4f}"
         f"  {scores.images} images, {scores.images / seconds:.0f} a second"
     )
-    found: dict[str, Any] = {
-        "network": settings.model.describe(),
-        "checkpoint": str(path),
+    return {
         "top1": scores.top1,
         "top5": scores.top5,
         "loss": scores.loss,
         "images": scores.images,
         "skipped": len(scores.skipped),
-        "input_size": settings.data.input_size,
         "crop_pct": settings.data.crop_pct,
     }
-    print(json.dumps(found))
-    return 0
 
 
 def _weights(settings: Settings) -> Path:

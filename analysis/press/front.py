@@ -1,4 +1,7 @@
-"""Figure 1: accuracy against latency: the study's variants and, beside them, the paper's."""
+"""Figure 1: accuracy against latency: the study's variants and, beside them, the paper's.
+
+The paper's are classifiers: a study of detectors alone is drawn without them.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +13,9 @@ from analysis.findings import both
 from analysis.fronts import Front, fronts
 from analysis.paper.tables import read_csv
 from analysis.press.labels import Label, Line, place
-from analysis.press.style import PAGE, mark, panels
+from analysis.press.style import COLUMN, PAGE, mark, panels
 from analysis.results import Results
+from repghost.objective import TOP1
 
 Span = tuple[float, float]
 HEADROOM = 0.03  # of the axis, for a marker at 100 %
@@ -20,7 +24,7 @@ NAMED = 6  # with more variants, only those on the front have their name beside 
 
 
 def front_figure(results: Results) -> Figure:
-    """Return both panels; the axes are not shared: device, data and recipe are not the paper's.
+    """Return the panels; the axes are not shared: device, data and recipe are not the paper's.
 
     Raises:
         ValueError: no variant of the study has both a score and a latency.
@@ -28,16 +32,19 @@ def front_figure(results: Results) -> Figure:
     found = fronts(results)
     if not found:
         raise ValueError(f"no variant has {both(results.objective)}")
-    figure, (ours, paper) = panels(2, PAGE, 3.2)
+    classifies = any(front.objective == TOP1 for front in found)
+    figure, (ours, *others) = panels(2, PAGE, 3.2) if classifies else panels(1, COLUMN, 3.2)
     for number, front in enumerate(found):
         _study(ours, front, number, several=len(found) > 1)
-    ours.set_title(f"(a) {results.study}")
+    ours.set_title(f"(a) {results.study}" if others else results.study)
+    ours.set_ylabel(f"{results.objective.label} (%)")
     ours.margins(x=0.15, y=0.1)
     bottom, top = ours.get_ylim()
     ours.set_ylim(bottom, min(top, 100 + HEADROOM * (100 - bottom)))  # no score is above 100 %
     if len(found) > 1:
         ours.legend()
-    _paper(paper)
+    for paper in others:
+        _paper(paper)
     place(ours, [one for front in found for one in _labels(front)], _lines(found))
     return figure
 
@@ -53,7 +60,6 @@ def _study(axes: Axes, front: Front, number: int, several: bool) -> None:
     label = front.place if several else None
     axes.plot(*zip(*line, strict=True), color=own["color"], linestyle="--", label=label)
     axes.set_xlabel("latency (ms)" if several else f"latency (ms), {front.place}")
-    axes.set_ylabel(f"{front.objective.label} (%)")
 
 
 def _ends(front: Front, i: int) -> tuple[Span, Span]:

@@ -18,14 +18,14 @@ NORMAL95 = 1.96
 
 @dataclass(frozen=True)
 class Contender:
-    """A variant that has scores and a latency: top-1 in percent, one a seed; latency in ms.
+    """A variant that has a latency and scores in percent, one a seed; latency in ms.
 
     `error` is the standard error of the latency's logarithm, None where it is not known. Contenders
     of one `graph` share a measurement, those of one `training` their scores.
     """
 
     label: str
-    top1: tuple[float, ...]
+    scores: tuple[float, ...]
     latency_ms: float
     error: float | None
     graph: Hashable
@@ -34,16 +34,16 @@ class Contender:
 
 @dataclass(frozen=True)
 class Points:
-    """Comparable points `(n,)`: latency in ms and top-1 in percent, each with what spreads it.
+    """Comparable points `(n,)`: latency in ms and score in percent, each with what spreads it.
 
-    Points of one `graph` share their latency, points of one `training` their top-1. `log_error` is
+    Points of one `graph` share their latency, points of one `training` their score. `log_error` is
     the standard error of the latency's logarithm, 0 where none is known; `seeds` are counted.
     """
 
     latency: Array
     log_error: Array
     graph: NDArray[np.int64]
-    top1: Array
+    score: Array
     seeds: NDArray[np.int64]
     training: NDArray[np.int64]
     spread: float | None
@@ -57,12 +57,12 @@ class Points:
 class Chances:
     """Chance of each point to be on the front, and what is left of the doubt by its cause.
 
-    `by_top1` is the chance with all latencies held at their medians, `by_latency` with all top-1
+    `by_score` is the chance with all latencies held at their medians, `by_latency` with all scores
     held at their means; `rival` is the point that most often dominates one, -1: none does.
     """
 
     front: Array
-    by_top1: Array
+    by_score: Array
     by_latency: Array
     rival: NDArray[np.int64]
 
@@ -76,13 +76,13 @@ def log_error(low: float | None, high: float | None) -> float | None:
 
 def points_of(contenders: Sequence[Contender]) -> Points:
     """Return contenders as points; their latencies must be comparable."""
-    spread, degrees = pooled_spread([one.top1 for one in contenders])
+    spread, degrees = pooled_spread([one.scores for one in contenders])
     return Points(
         latency=np.array([one.latency_ms for one in contenders]),
         log_error=np.array([one.error or 0.0 for one in contenders]),
         graph=_numbered([one.graph for one in contenders]),
-        top1=np.array([np.mean(one.top1) for one in contenders]),
-        seeds=np.array([len(one.top1) for one in contenders]),
+        score=np.array([np.mean(one.scores) for one in contenders]),
+        seeds=np.array([len(one.scores) for one in contenders]),
         training=_numbered([one.training for one in contenders]),
         spread=spread,
         degrees=degrees,
@@ -90,7 +90,7 @@ def points_of(contenders: Sequence[Contender]) -> Points:
 
 
 def pooled_spread(scores: Sequence[Sequence[float]]) -> tuple[float | None, int]:
-    """Return the standard deviation of top-1 over seeds, pooled over variants, and its degrees.
+    """Return the standard deviation of scores over seeds, pooled over variants, and its degrees.
 
     None where no variant has a second seed, or all agree to the last digit (a top-1 is a count of
     images): then it is not known, which is not the same as 0.
@@ -106,7 +106,7 @@ def pooled_spread(scores: Sequence[Sequence[float]]) -> tuple[float | None, int]
 def chances(points: Points, draws: int = DRAWS, seed: int = 0) -> Chances:
     """Return each point's chance to be on the front, over `draws` draws of all points.
 
-    Latencies are log-normal, independent between graphs. Top-1 is normal about its mean, with the
+    Latencies are log-normal, independent between graphs. A score is normal about its mean, with the
     study's pooled spread over the square root of the seeds; the spread itself is drawn from its
     own distribution, so few seeds give the wide tails of Student's t.
     """
@@ -116,14 +116,14 @@ def chances(points: Points, draws: int = DRAWS, seed: int = 0) -> Chances:
     step = max(1, CELLS_AT_ONCE // max(1, len(points)))
     for start in range(0, draws, step):
         many = min(step, draws - start)
-        latency, top1 = draw_latency(points, many, rng), draw_top1(points, many, rng)
-        still = np.tile(points.latency, (many, 1)), np.tile(points.top1, (many, 1))
-        front = on_front(latency, top1)
+        latency, score = draw_latency(points, many, rng), draw_scores(points, many, rng)
+        still = np.tile(points.latency, (many, 1)), np.tile(points.score, (many, 1))
+        front = on_front(latency, score)
         counts[0] += front.sum(axis=0)
-        counts[1] += on_front(still[0], top1).sum(axis=0)
+        counts[1] += on_front(still[0], score).sum(axis=0)
         counts[2] += on_front(latency, still[1]).sum(axis=0)
         if beaten is not None:
-            _count_beaten(beaten, latency, top1, front)
+            _count_beaten(beaten, latency, score, front)
     shares = counts / draws
     return Chances(shares[0], shares[1], shares[2], _rivals(beaten, len(points)))
 
@@ -134,25 +134,25 @@ def draw_latency(points: Points, draws: int, rng: np.random.Generator) -> Array:
     return np.asarray(points.latency * np.exp(points.log_error * luck))
 
 
-def draw_top1(points: Points, draws: int, rng: np.random.Generator) -> Array:
-    """Draw the top-1 `(draws, n)` in percent; exact where no spread is known."""
+def draw_scores(points: Points, draws: int, rng: np.random.Generator) -> Array:
+    """Draw the scores `(draws, n)` in percent; exact where no spread is known."""
     if points.spread is None:
-        return np.tile(points.top1, (draws, 1))
+        return np.tile(points.score, (draws, 1))
     sigma = points.spread * np.sqrt(points.degrees / rng.chisquare(points.degrees, (draws, 1)))
     luck = rng.standard_normal((draws, _count(points.training)))[:, points.training]
-    return np.asarray(points.top1 + sigma / np.sqrt(points.seeds) * luck)
+    return np.asarray(points.score + sigma / np.sqrt(points.seeds) * luck)
 
 
 def attained(points: Points, within: Array, draws: int = 1000, seed: int = 0) -> Array:
-    """Return the 2.5 and 97.5 % quantiles `(2, m)` of the best top-1 within `m` latencies in ms.
+    """Return the 2.5 and 97.5 % quantiles `(2, m)` of the best score within `m` latencies in ms.
 
     The best that is drawn at each latency, over draws of all points: where a front drawn anew
     would run. -inf where so many draws have nothing so fast.
     """
     rng = np.random.default_rng(seed)
-    latency, top1 = draw_latency(points, draws, rng), draw_top1(points, draws, rng)
+    latency, score = draw_latency(points, draws, rng), draw_scores(points, draws, rng)
     order = np.argsort(latency, axis=1)
-    fast, good = (np.take_along_axis(one, order, axis=1) for one in (latency, top1))
+    fast, good = (np.take_along_axis(one, order, axis=1) for one in (latency, score))
     best = np.full((draws, len(points) + 1), -np.inf)
     best[:, 1:] = np.maximum.accumulate(good, axis=1)
     places = np.array([np.searchsorted(row, within, side="right") for row in fast])
@@ -161,7 +161,7 @@ def attained(points: Points, within: Array, draws: int = 1000, seed: int = 0) ->
     return found[ends]
 
 
-def on_front(latency: Array, top1: Array) -> Flags:
+def on_front(latency: Array, score: Array) -> Flags:
     """Say of each point in each row `(rows, n)` if no other of the row dominates it.
 
     The same front as `pareto_front`, for finite points, row by row.
@@ -169,8 +169,8 @@ def on_front(latency: Array, top1: Array) -> Flags:
     rows, n = latency.shape
     if n == 0:
         return np.zeros((rows, 0), dtype=np.bool_)
-    order = np.lexsort((-top1, latency), axis=1)
-    fast, good = (np.take_along_axis(one, order, axis=1) for one in (latency, top1))
+    order = np.lexsort((-score, latency), axis=1)
+    fast, good = (np.take_along_axis(one, order, axis=1) for one in (latency, score))
     opens = np.ones((rows, n), dtype=np.bool_)
     opens[:, 1:] = fast[:, 1:] != fast[:, :-1]
     first = np.maximum.accumulate(np.where(opens, np.arange(n), 0), axis=1)
@@ -183,11 +183,11 @@ def on_front(latency: Array, top1: Array) -> Flags:
     return found
 
 
-def _count_beaten(beaten: Array, latency: Array, top1: Array, front: Flags) -> None:
+def _count_beaten(beaten: Array, latency: Array, score: Array, front: Flags) -> None:
     """Add to `beaten[i, j]` how often j, on the front, dominates i."""
     for j in range(latency.shape[1]):
         rows = front[:, j]
-        no_worse = (latency[rows, j, None] <= latency[rows]) & (top1[rows, j, None] >= top1[rows])
+        no_worse = (latency[rows, j, None] <= latency[rows]) & (score[rows, j, None] >= score[rows])
         beaten[:, j] += (no_worse & ~front[rows]).sum(axis=0)
 
 

@@ -17,7 +17,7 @@ from repghost.decision.chances import (
     Points,
     chances,
     draw_latency,
-    draw_top1,
+    draw_scores,
     on_front,
     points_of,
 )
@@ -133,13 +133,13 @@ def _shares(
     variance), here over draws of the truth and of an outcome about it, cut into `BINS`.
     """
     assert points.spread is not None
-    latency, top1 = draw_latency(points, DRAWS, rng), draw_top1(points, DRAWS, rng)
-    flags = on_front(latency, top1)[:, doubted]
+    latency, score = draw_latency(points, DRAWS, rng), draw_scores(points, DRAWS, rng)
+    flags = on_front(latency, score)[:, doubted]
     doubt = float(flags.var(axis=0).sum())
     if not doubt:
         return
     for i in range(len(points)):
-        seen = top1[:, i] + points.spread * rng.standard_normal(DRAWS)
+        seen = score[:, i] + points.spread * rng.standard_normal(DRAWS)
         yield "seed", i, _explained(seen, flags) / doubt
     for graph in np.unique(points.graph):
         i = int(np.argmax(points.graph == graph))
@@ -176,7 +176,7 @@ def _taken(points: Points, places: Sequence[int]) -> Points:
         latency=points.latency[some],
         log_error=points.log_error[some],
         graph=points.graph[some],
-        top1=points.top1[some],
+        score=points.score[some],
         seeds=points.seeds[some],
         training=points.training[some],
     )

@@ -8,7 +8,7 @@ from itertools import groupby
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Return the indices of the points that no other point dominates, from fast to slow.
 
-    A point is (latency, top1): latency lower is better, top1 higher is better. A dominates B if it
+    A point is (latency, score): better is lower, and higher. A dominates B if it
     is no worse in both and better in one; so equal points stay on the front together. Points
     with a NaN or an infinity are left out. O(n log n).
     """

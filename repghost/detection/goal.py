@@ -19,12 +19,16 @@ MASK_THRESHOLD = 0.5  # of a pixel's probability: above, it belongs to the objec
 
 
 class DetectorGoal:
-    """The sum of a detector's losses; the average precision of its boxes, and of its masks."""
+    """The sum of a detector's losses; the average precision of its boxes, and of its masks.
+
+    `truth` is what validation looks for; `latest` what was scored last, on the first process alone.
+    """
 
     least_images = 1
 
     def __init__(self, task: TaskSpec, truth: Instances) -> None:
-        self._first, self._truth = first_label(task), truth
+        self._first, self.truth, self.draws_masks = first_label(task), truth, task.masks
+        self.latest: Averages | None = None
         self._kinds = ("bbox", "segm") if task.masks else ("bbox",)
 
     def loss(
@@ -54,12 +58,13 @@ class DetectorGoal:
             skipped += batch.skipped
             found += self.detections(model, batch, device)
         together = [one for some in ranks.of_all(found) for one in some]
-        scores = self.averages(together).scores if ranks.leads else {}
+        self.latest = self.averages(together) if ranks.leads else None
+        scores = self.latest.scores if self.latest else {}
         return Scored(ranks.from_first(scores), skipped)
 
     def averages(self, found: list[Detection]) -> Averages:
         """Score detections of the validation images."""
-        return average_precision(self._truth.file, found, self._kinds)
+        return average_precision(self.truth.file, found, self._kinds)
 
     @torch.inference_mode()
     def detections(
@@ -86,7 +91,7 @@ class DetectorGoal:
             zip(sized, labels, output["scores"].tolist(), strict=True)
         ):
             line = {"image_id": image_id, "bbox": box, "score": score}
-            line["category_id"] = self._truth.category_ids[label]
+            line["category_id"] = self.truth.category_ids[label]
             if "masks" in output:
                 mask = output["masks"][i, 0] > MASK_THRESHOLD
                 line["segmentation"] = encoded(mask.to(torch.uint8).cpu().numpy())

@@ -71,8 +71,7 @@ class CocoSource:
         return self._feed.epoch(self._train, self._seed, epoch, self.batch_size, start)
 
     def val(self) -> Iterator[DetectionBatch]:
-        places = [(0, index) for index in range(len(self._val))]
-        return self._feed.batches(self._val, places, self.batch_size)
+        return val_batches(self._feed, self._val, self.batch_size)
 
 
 def opened(data: DataSpec, split: str) -> Instances:
@@ -88,6 +87,12 @@ def opened(data: DataSpec, split: str) -> Instances:
             f"{data.num_classes}; null takes those of the file"
         )
     return instances
+
+
+def val_batches(feed: Feed, pictures: "PictureSet", batch_size: int) -> Iterator[DetectionBatch]:
+    """Return batches of every picture once, in the order of the file."""
+    places = [(0, index) for index in range(len(pictures))]
+    return feed.batches(pictures, places, batch_size)
 
 
 class PictureSet(Dataset[Sample]):

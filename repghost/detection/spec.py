@@ -1,6 +1,6 @@
 """What is made of a network: a classifier, or a detector that stands on it; no torch here."""
 
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,16 @@ from repghost.models.spec import ModelSpec
 DETECTORS = {"retinanet": "RetinaNet", "maskrcnn": "Mask R-CNN"}
 STRIDES = {"retinanet": (8, 16, 32), "maskrcnn": (4, 8, 16, 32)}  # of the backbone's features
 NORMS = ("none", "batch")
+MARKS = {  # a weight that each of them has, and nothing else
+    "retinanet": "head.classification_head.cls_logits.bias",
+    "maskrcnn": "roi_heads.box_predictor.cls_score.bias",
+}
 KINDS = ("train", "validate", *DETECTORS)
+
+
+def detector_in(weights: Container[str]) -> str:
+    """Return the detector whose weights have these names, "" for anything else."""
+    return next((kind for kind, name in MARKS.items() if name in weights), "")
 
 
 @dataclass(frozen=True)

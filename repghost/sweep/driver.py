@@ -118,7 +118,7 @@ class Driver:
         """Say whether a variant that ended is to be gone on with: by its files, and as asked."""
         step, life = self.evaluator.review(ticket), ticket.life
         if isinstance(step, Outcome) and step.state != "failed":
-            same = step.state == life.state and life.top1 == step.top1
+            same = step.state == life.state and life.score == step.score
             if step.ratio is not None and life.ratio is not None:
                 return not same or life.ratio != step.ratio  # ms follow the reference's long run
             return not same or life.latency_ms != step.latency_ms

@@ -101,7 +101,7 @@ class TrialEvaluator:
             return step
         latency = step.latency
         ms, ratio = (latency.latency_ms, latency.latency_ratio) if latency else (None, None)
-        return Outcome(step.state, step.top1, ms, step.reason, ratio=ratio)
+        return Outcome(step.state, step.score, ms, step.reason, ratio=ratio)
 
     def _step(self, ticket: Ticket) -> Step | End:
         """Go on to a longer measurement after the end; the end stands where that one fails."""

@@ -30,7 +30,7 @@ def standings(tickets: Iterable[Ticket], evaluator: TrialEvaluator) -> list[list
     """Return what can be compared: a list for each device, protocol, reference and task."""
     groups: dict[tuple[object, ...], list[Ticket]] = {}
     for ticket in tickets:
-        if ticket.life.state == "finished" and ticket.life.top1 is not None:
+        if ticket.life.state == "finished" and ticket.life.score is not None:
             groups.setdefault(_configuration(ticket), []).append(ticket)
     kins: dict[object, list[Standing]] = {}
     for several in groups.values():
@@ -207,7 +207,7 @@ def _standing(tickets: Sequence[Ticket], evaluator: TrialEvaluator) -> Standing 
         bounds = latency.latency_low, latency.latency_high
     contender = Contender(
         label=tickets[0].configuration or "run",
-        top1=tuple(t.life.top1 if t.life.top1 is not None else math.nan for t in tickets),
+        scores=tuple(t.life.score if t.life.score is not None else math.nan for t in tickets),
         latency_ms=latency.latency_ms,
         error=log_error(*bounds),
         graph=latency.identity,

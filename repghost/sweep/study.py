@@ -35,7 +35,7 @@ Config = dict[str, Any]
 
 
 class Ledger:
-    """What was asked and what came of it; top-1 is maximised and latency minimised.
+    """What was asked and what came of it; the score is maximised and latency minimised.
 
     The caller holds the study's driver lock; who only reads opens it with `read`.
     """
@@ -191,7 +191,7 @@ class Ledger:
             ticket,
             outcome.state,
             cause=outcome.reason,
-            top1=outcome.top1,
+            score=outcome.score,
             latency_ms=outcome.latency_ms,
             lost=outcome.lost,
             ratio=outcome.ratio,
@@ -203,7 +203,7 @@ class Ledger:
         if not life.ended or ticket.number not in self._open_trials:
             return
         state = ENDED.get(life.state, TrialState.PRUNED)
-        scores = [life.top1 or 0.0, life.latency_ms or 0.0] if life.state == "finished" else None
+        scores = [life.score or 0.0, life.latency_ms or 0.0] if life.state == "finished" else None
         self._storage.set_trial_state_values(ticket.trial_id, state, scores)
         self._open_trials.discard(ticket.number)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from repghost.objective import TOP1
 from repghost.settings import Settings
 from repghost.sweep.space.points import Value
 
@@ -24,7 +25,7 @@ class Outcome:
     """
 
     state: str
-    top1: float | None = None
+    score: float | None = None
     latency_ms: float | None = None
     reason: str = ""
     lost: bool = False
@@ -40,7 +41,7 @@ class Life:
     cause: str = ""
     job: str = ""
     requeues: int = 0  # jobs lost in a row without progress
-    top1: float | None = None
+    score: float | None = None
     latency_ms: float | None = None
     lost: bool = False  # failed for want of a machine, not in its code
     ratio: float | None = None  # of the latency to the reference network's
@@ -57,8 +58,8 @@ class Life:
 
     @classmethod
     def noted(cls, note: dict[str, Any]) -> Self:
-        """Return what `note` described."""
-        return cls(**note)
+        """Return what `note` described; the score was called top1 in earlier versions."""
+        return cls(**{"score" if name == TOP1.name else name: note[name] for name in note})
 
 
 @dataclass(eq=False)

@@ -77,7 +77,7 @@ class DataSpec:
             ValueError: a folder that should hold images is missing or has no class folders.
         """
         if self.kind == "coco":
-            return self._counted_in_file(needed)
+            return self._counted_in_file(split, needed)
         if self.kind != "folder" or not (needed or self.num_classes is None):
             return self
         if self.name:
@@ -92,11 +92,11 @@ class DataSpec:
         classes = len(val_classes(self.root))
         return self if self.num_classes else replace(self, num_classes=classes)
 
-    def _counted_in_file(self, needed: bool) -> Self:
+    def _counted_in_file(self, split: str, needed: bool) -> Self:
         from repghost.detection.annotations import annotation_file, category_count
 
         if needed:
-            annotation_file(self.root, "train")
+            annotation_file(self.root, split)
         if self.num_classes and not needed:
             return self
         file = annotation_file(self.root, "val")

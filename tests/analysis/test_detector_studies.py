@@ -1,11 +1,11 @@
 """A study of detectors is scored, ranked and bounded by box mAP; tasks are never mixed."""
 
-import csv
 import io
 import json
 
 import pytest
 import studies
+from detectors import row, write
 from rich.console import Console
 
 from analysis.__main__ import main
@@ -16,28 +16,6 @@ from analysis.fronts import fronts
 from analysis.report import write_report
 from analysis.results import load
 from analysis.table import print_summary
-from repghost.objective import BOX_MAP
-
-
-def row(width, score, ms, detector="retinanet"):
-    times = {"latency_ms": ms, "latency_low": 0.99 * ms, "latency_high": 1.01 * ms}
-    own = {"key": f"{detector}{width}", "fingerprint": f"{detector}{width}", "model.width": width}
-    if not detector:
-        return studies.run(**own, **times, top1=score, **{"task": "train"})
-    named = dict.fromkeys(BOX_MAP.scores, "") | {"map": score, "ap50": score + 20}
-    named |= {"backbone_ms": ms / 2, "backbone_share": 0.5, "task": detector}
-    return studies.run(**own, **times, **named) | {"top1": "", "top5": "", "detector": detector}
-
-
-def write(outputs, *rows):
-    folder = studies.write_study(outputs, [], "det", "task model.width")
-    extra = ("detector", *BOX_MAP.scores, "backbone_ms", "backbone_low", "backbone_high")
-    header = (*studies.BEFORE, "task", "model.width", *studies.AFTER, *extra, "backbone_share")
-    with (folder / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, header, restval="")
-        writer.writeheader()
-        writer.writerows({"study": "det"} | one for one in rows)
-    return folder
 
 
 def test_detectors_are_ranked_shown_and_exported_by_box_map(tmp_path, capsys):
@@ -58,6 +36,17 @@ def test_detectors_are_ranked_shown_and_exported_by_box_map(tmp_path, capsys):
     assert studies.figures_of(write_report(folder).read_text())["tradeoff"]["layout"]["yaxis"][
         "title"
     ] == {"text": "box mAP, %"}
+
+
+def test_figure_1_of_detectors_has_no_panel_of_imagenet(tmp_path):
+    folder = write(tmp_path, row(0.5, 20.0, 1.0), row(1.0, 31.5, 2.0))
+    main(["figures", str(folder)])
+    said = (folder / "figures" / "figure1.svg").read_text()  # words stand in it as comments
+    assert "box mAP (%)" in said and "ImageNet" not in said and "top-1" not in said
+    write(tmp_path, row(0.5, 20.0, 1.0), row(0.5, 90.0, 0.5, ""))
+    main(["figures", str(folder)])
+    said = (folder / "figures" / "figure1.svg").read_text()
+    assert "top-1 or box mAP (%)" in said and "ImageNet" in said
 
 
 def test_each_task_has_a_front_of_its_own(tmp_path):

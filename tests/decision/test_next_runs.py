@@ -8,8 +8,8 @@ from repghost.decision.chances import Contender
 from repghost.decision.next_runs import ASSUMED_POINTS, NextRun, _explained, next_runs
 
 
-def one(label, top1, ms=1.0, error=0.0, graph=None):
-    return Contender(label, tuple(top1), ms, error, graph or label, label)
+def one(label, score, ms=1.0, error=0.0, graph=None):
+    return Contender(label, tuple(score), ms, error, graph or label, label)
 
 
 def what(contenders, count=1, **more):

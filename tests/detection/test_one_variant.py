@@ -58,7 +58,7 @@ def test_a_detector_leaves_scores_certificates_and_two_latencies(kind, tiny, tmp
         trial.run_stage(chosen, stage, 1, say=said.append)
     end = next_step(chosen, run, Timings(Store(chosen.storage.url)))
     result, evidence = run.result(), run.certificate()
-    assert end.state == "finished" and end.top1 == result["map"]
+    assert end.state == "finished" and end.score == result["map"]
     assert 0 <= result["map"] <= result["ap50"] <= 100 and "top1" not in result
     assert ("mask_map" in result) == (kind == "maskrcnn")
     assert evidence["untrained"]["passed"] and evidence["trained"]["passed"]
@@ -72,6 +72,9 @@ def test_a_detector_leaves_scores_certificates_and_two_latencies(kind, tiny, tmp
     whole, backbone = (found[name].latency_ms for name in run.graphs(chosen.timed_shape))
     assert 0 < backbone < whole
     assert any("box mAP" in line for line in said)
+    seen = json.loads(run.examples.read_text())
+    kinds = ["bbox", "bbox", "segm", "segm"] if chosen.task.masks else ["bbox", "bbox"]
+    assert [curve["kind"] for curve in seen["curves"]] == kinds and len(seen["pictures"]) == 6
 
 
 def test_a_backbone_starts_from_the_weights_of_a_classifiers_run_of_other_classes(tiny, tmp_path):

@@ -48,10 +48,20 @@ def test_finished_variants_are_not_asked_again_and_an_added_value_runs_alone(tmp
 def test_scores_are_kept_with_the_trial(tmp_path):
     tell_all(open_ledger(tmp_path, "bn"), Outcome("finished", 98.0, 1.5))
     (ticket,) = open_ledger(tmp_path, "bn").tickets()
-    assert (ticket.life.top1, ticket.life.latency_ms) == (98.0, 1.5)
+    assert (ticket.life.score, ticket.life.latency_ms) == (98.0, 1.5)
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))
     (trial,) = optuna.load_study(study_name="study", storage=storage).best_trials
     assert trial.values == [98.0, 1.5], "for people with Optuna's own tools"
+
+
+def test_a_score_in_the_words_of_an_earlier_version_is_read(tmp_path):
+    tell_all(open_ledger(tmp_path, "bn"), Outcome("finished", 98.0, 1.5))
+    journal = tmp_path / "study.journal"
+    text = journal.read_text().replace(" ", "")
+    assert '"score":98.0' in text
+    journal.write_text(text.replace('"score":98.0', '"top1":98.0'))
+    (ticket,) = open_ledger(tmp_path, "bn").tickets()
+    assert (ticket.life.state, ticket.life.score) == ("finished", 98.0)
 
 
 @pytest.mark.parametrize("state", ["failed", "pruned", "stopped", "cancelled"])
@@ -87,7 +97,7 @@ def test_one_network_at_two_batch_sizes_is_two_rows_of_one_run(tmp_path):
 def test_a_variant_measured_alone_is_kept_as_such(tmp_path):
     tell_all(open_ledger(tmp_path, "bn"), Outcome("measured", latency_ms=2.0))
     (kept,) = open_ledger(tmp_path, "bn").tickets()
-    assert (kept.life.state, kept.life.top1, kept.life.latency_ms) == ("measured", None, 2.0)
+    assert (kept.life.state, kept.life.score, kept.life.latency_ms) == ("measured", None, 2.0)
 
 
 def test_a_journal_of_an_older_version_is_refused_by_name(tmp_path):

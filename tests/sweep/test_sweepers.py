@@ -34,6 +34,14 @@ def launch(folder: Path, *words: str, code: int = 0) -> str:
         ([SEARCH, "seed=0,1"], "hydra/sweeper=search needs n_trials=N"),
         ([SEARCH, "n_trials=3"], "nothing to search"),
         (
+            [SEARCH, "n_trials=3", "data=coco_tiny", "task=retinanet,maskrcnn"],
+            "those of several tasks are not comparable: search one task at a time",
+        ),
+        (
+            [SEARCH, "n_trials=3", "+sweeps=table4", "recipe=none"],
+            "those of several tasks are not comparable: search one task at a time",
+        ),
+        (
             [SEARCH, "n_trials=3", "seed=0,1", "hydra.sweeper.sampler=grid"],
             "hydra.sweeper.sampler=grid: allowed are tpe, nsga2, random",
         ),
@@ -69,6 +77,12 @@ def test_the_plan_of_a_search_lists_what_may_be_suggested(tmp_path):
     said = launch(tmp_path, *words)
     assert "a search, tpe: 2 of 3 combinations of model.width" in said
     assert "3 variants" in said
+
+
+def test_a_search_of_one_task_that_is_not_a_classifiers_is_planned(tmp_path):
+    words = (SEARCH, "n_trials=2", "task=retinanet", "data=coco_tiny", "recipe=none")
+    said = launch(tmp_path, *words, "data.num_classes=10", "model.width=0.1,0.2", "plan=true")
+    assert "a search, tpe: 2 of 2 combinations of model.width" in said
 
 
 def test_the_plan_of_an_endless_search_says_so(tmp_path):

@@ -244,7 +244,7 @@ def _row(
         node=standing.node,
         epoch=progress.epoch,
         epochs=progress.epochs,
-        score=life.top1 if life.top1 is not None else progress.score,
+        score=life.score if life.score is not None else progress.score,
         latency_ms=life.latency_ms if life.latency_ms is not None else latencies.get(ticket.row),
         reason=standing.reason,
         requeues=ticket.losses,

@@ -20,6 +20,7 @@ Chosen = Mapping[str, tuple[Value, str]]  # by the key of its dimension: a value
 EXPERIMENT = ("model", "data", "recipe", "task", "seed")  # the groups that make a variant
 LATENCY = "latency."  # keys of how a variant is timed
 SWEEP = ("+sweeps", "sweeps")  # how a sweep file is chosen
+TASK = ("task", "task.kind")  # keys that choose one
 VARIANT = "variant"  # the column of a sweep file's named combinations
 RESERVED = ("runs", "reference", "profiles")  # folders below outputs that are not studies
 SAMPLERS = ("tpe", "nsga2", "random")
@@ -87,6 +88,16 @@ class Space:
     def sweep(self) -> str | None:
         """The name of the sweep file, if there is one."""
         return next((self.fixed[key] for key in SWEEP if key in self.fixed), None)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that it has combinations of; none where nothing swept chooses one."""
+        swept = (one for one in self.dimensions if one.key.lstrip("+") in TASK)
+        found = [text for dimension in swept for _, text in dimension.values]
+        for words in self.variants.values():
+            named = dict(word.lstrip("+").split("=", 1) for word in words)
+            found += [named.get(key, "") for key in TASK if key in named] or [""]
+        return tuple(dict.fromkeys(found))
 
     def point(self, values: Mapping[str, Value], composer: Composer) -> Point | None:
         """Compose one value a dimension, by its key; None for a combination that is left out.
@@ -160,8 +171,11 @@ class Space:
             return None, hits
         words += [f"{key}={text}" for key, (_, text) in chosen.items() if key != VARIANT]
         settings = composer.settings(words)
-        if settings.task.kind == "validate":
-            raise ValueError(f"task={settings.task.kind}: is for one network; leave out -m")
+        if settings.validates:
+            scored = f"task={settings.task.kind}"
+            if settings.task.detects:
+                scored = f"checkpoint={settings.checkpoint}"
+            raise ValueError(f"{scored}: is for one network; leave out -m")
         hits = self.exclude.hits(given, settings)
         return (None, hits) if hits else (Point(swept, settings), [])
 

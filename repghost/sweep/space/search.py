@@ -129,7 +129,7 @@ class Search:
             return REFUSED
         latency_ms, pruned = life.latency_ms or 0.0, life.state == "pruned"
         over = latency_ms / self._max_ms - 1 if self._max_ms else float(pruned)
-        return Score(life.top1 or 0.0, latency_ms, max(0.0, over))
+        return Score(life.score or 0.0, latency_ms, max(0.0, over))
 
     def _all_tried(self) -> str:
         left_out = sum(row is None for row in self._rows.values())

@@ -45,12 +45,12 @@ Params = dict[str, Any]  # a point as Optuna has it, by key: a choice's index, a
 
 @dataclass(frozen=True)
 class Score:
-    """What is known of a point: `top1` in %, and by how much it breaks a limit (0: it does not).
+    """What is known of a point: `score` in %, and by how much it breaks a limit (0: it does not).
 
     What is not known stays at its default: no accuracy counts as none.
     """
 
-    top1: float = 0.0
+    score: float = 0.0
     latency_ms: float = 0.0
     violation: float = 0.0
 
@@ -64,7 +64,7 @@ class Suggestion:
 
 
 class Suggester:
-    """A sampler over all that it is told: top-1 is maximised, latency minimised.
+    """A sampler over all that it is told: the score is maximised, latency minimised.
 
     It works on a study in memory, beside the ledger, and shows the sampler a part of what it was
     told, because TPE's time grows with every result (116 ms at 10,000): `FRONT` points along the
@@ -172,7 +172,7 @@ class Suggester:
         return create_trial(
             params=params,
             distributions=self._distributions,
-            values=[score.top1, score.latency_ms],
+            values=[score.score, score.latency_ms],
             constraints={"limits": score.violation} if score.violation else None,
             system_attrs=attrs,
         )
@@ -187,8 +187,8 @@ def _worth_showing(scores: Sequence[Score]) -> list[int]:
     kept = [i for i, score in enumerate(scores) if not score.violation]
     broken = [i for i, score in enumerate(scores) if score.violation]
     front: list[int] = []
-    for i in sorted(kept, key=lambda i: (scores[i].latency_ms, -scores[i].top1)):
-        if not front or scores[i].top1 > scores[front[-1]].top1:
+    for i in sorted(kept, key=lambda i: (scores[i].latency_ms, -scores[i].score)):
+        if not front or scores[i].score > scores[front[-1]].score:
             front.append(i)
     every = max(1.0, (len(front) - 1) / (FRONT - 1))
     along = [front[round(i * every)] for i in range(min(len(front), FRONT))]

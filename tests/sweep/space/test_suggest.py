@@ -48,8 +48,8 @@ def hypervolume(scores: list[Score]) -> float:
     """The area that is dominated, against 0 % and 4 ms."""
     area, best = 0.0, 0.0
     for score in sorted(scores, key=lambda score: score.latency_ms):
-        area += max(0.0, score.top1 - best) * (4.0 - score.latency_ms)
-        best = max(best, score.top1)
+        area += max(0.0, score.score - best) * (4.0 - score.latency_ms)
+        best = max(best, score.score)
     return area
 
 
