@@ -20,7 +20,7 @@ from PIL import Image
 from repghost.atomic import write_json
 from repghost.detection.annotations import SPLITS, Mask
 
-COUNTS = {"train": 400, "val": 100}
+COUNTS = {"train": 900, "val": 100}
 SIZE = 128  # pixels a side
 MOST_DIGITS = 4  # in an image
 SIDES = (20, 56)  # of a digit's canvas, in pixels

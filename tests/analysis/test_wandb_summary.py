@@ -138,7 +138,7 @@ def test_a_silent_server_costs_the_sweep_its_patience_and_a_line(alone, tmp_path
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         start = time.monotonic()
         assert tell_summary(folder, TrackingSpec(patience_s=2.0), said.append)
-    assert time.monotonic() - start < 2 * 2.0 + 5.0 + 3.0
+    assert time.monotonic() - start < 30.0  # left alone, W&B waits for minutes
     assert len(said) == 1 and "kept offline" in said[0], said
 
 

@@ -145,7 +145,18 @@ class Phone:
             (folder / "scaling_governor").write_text("sched_pixel\n")
 
     def plug_in(self) -> None:
-        """Be found by the adb server, also by a new one, at the same address as before."""
+        """Be found by the adb server, also by a new one, at the same address as before.
+
+        A server that has died is started again: adb 29 dies now and then of a phone of an earlier
+        test that went while it still connected.
+        """
+        try:
+            self._plug_in()
+        except ConnectionError:
+            adb_server.script("start")
+            self._plug_in()
+
+    def _plug_in(self) -> None:
         if not self._listener:
             self._listen()
         answers, self.answers = self.answers, True
