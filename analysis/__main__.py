@@ -80,7 +80,9 @@ def _paper(asked: argparse.Namespace) -> None:
     from analysis.paper.command import Asked, paper
 
     flags = asked.costs, asked.latency, asked.operators, asked.markdown
-    paper(Asked(*flags, device=asked.device, outputs=Path(asked.outputs), study=asked.study))
+    outputs = Path(asked.outputs)
+    study = study_dir(asked.study, outputs) if asked.study else None
+    paper(Asked(*flags, device=asked.device, outputs=outputs, study=study))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -138,8 +140,8 @@ def _add_paper(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     ):
         one.add_argument(flag, action="store_true", help=meaning)
     one.add_argument("--device", help="only devices with this in their name (default: each)")
-    meaning = "a folder below outputs with detectors: Table 4 alone, beside what it has"
-    one.add_argument("study", nargs="?", type=Path, metavar="STUDY", help=meaning)
+    meaning = "a study's folder or its name: the tables that it has networks of, with its scores"
+    one.add_argument("study", nargs="?", metavar="STUDY", help=meaning)
     _add_outputs(one)
     one.set_defaults(command=_paper)
 

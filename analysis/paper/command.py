@@ -31,9 +31,9 @@ def paper(asked: Asked) -> None:
         ValueError: a table that was asked for by name has no data, or the costs cannot be counted.
     """
     if asked.study:
-        from analysis.paper.table4 import table4_sheet
+        from analysis.paper.study import study_sheets
 
-        _print([table4_sheet(asked.study)], asked.markdown)
+        _print(study_sheets(asked.study), asked.markdown)
         return
     everything = not (asked.costs or asked.latency or asked.operators)
     sheets: list[Sheet] = []

@@ -95,7 +95,7 @@ def _of_study(results: Results) -> Iterator[Timing]:
     for row in results.rows:
         if row.protocol != PROTOCOL:
             continue
-        spec = _spec(results.runs_dir / row.key / "config.yaml")
+        spec = spec_of_run(results.runs_dir / row.key / "config.yaml")
         if spec is not None and _fingerprint(results, row) == row.fingerprint:
             yield from _of_run(results, row, spec)
 
@@ -133,7 +133,7 @@ def _fingerprint(results: Results, row: Row) -> str | None:
     return str(graph.get("fingerprint")) if isinstance(graph, dict) else None
 
 
-def _spec(config: Path) -> ModelSpec | None:
+def spec_of_run(config: Path) -> ModelSpec | None:
     """Return the network of a run's config.yaml, None if it is of no family known here."""
     try:
         model = yaml.safe_load(config.read_text(encoding="utf-8"))["model"]
