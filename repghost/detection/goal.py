@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from repghost.detection.annotations import Instances
+from repghost.detection.augment import Target
 from repghost.detection.networks import first_label
 from repghost.detection.scores import Averages, Detection, average_precision, encoded
-from repghost.detection.source import DetectionBatch, Target
+from repghost.detection.source import DetectionBatch
 from repghost.detection.spec import TaskSpec
 from repghost.training.goal import Scored
 from repghost.training.ranks import Ranks

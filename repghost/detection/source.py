@@ -10,14 +10,12 @@ from torch.utils.data import Dataset
 from torchvision.io import ImageReadMode, decode_image
 
 from repghost.detection.annotations import Instance, Instances, Mask, Picture
+from repghost.detection.augment import Augmentation, Target
 from repghost.training.batches import Place, seed_everything
 from repghost.training.feed import Feed
 from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
-Target = dict[
-    str, Tensor
-]  # boxes (K, 4), labels (K,) from 0 on, image_id (), perhaps masks (K,H,W)
 Sample = tuple[Tensor, Target] | str  # the path of an image that cannot be read
 
 
@@ -54,7 +52,7 @@ class CocoSource:
     def __init__(
         self, data: DataSpec, recipe: RecipeSpec, seed: int, masks: bool, rows: Rows = ALL
     ) -> None:
-        self._train = PictureSet(opened(data, "train"), seed, masks, recipe.hflip)
+        self._train = PictureSet(opened(data, "train"), seed, masks, Augmentation.of(recipe))
         self._val = PictureSet(opened(data, "val"), seed, masks=False)
         if self._train.instances.classes != self._val.instances.classes:
             raise ValueError(f"{self._val.instances.file}: other categories than those of training")
@@ -96,17 +94,22 @@ def val_batches(feed: Feed, pictures: "PictureSet", batch_size: int) -> Iterator
 
 
 class PictureSet(Dataset[Sample]):
-    """Pictures by (epoch, index), flipped at random; one that cannot be read gives its path.
+    """Pictures by (epoch, index), changed at random; one that cannot be read gives its path.
 
-    Without `hflip` they are those of validation: every picture, as it is.
+    Without an augmentation they are those of validation: every picture, as it is.
     """
 
     def __init__(
-        self, instances: Instances, seed: int, masks: bool, hflip: float | None = None
+        self,
+        instances: Instances,
+        seed: int,
+        masks: bool,
+        augmentation: Augmentation | None = None,
     ) -> None:
-        self.instances, self._seed, self._masks, self._hflip = instances, seed, masks, hflip
+        self.instances, self._seed, self._masks = instances, seed, masks
+        self._augmentation = augmentation
         wanted = instances.pictures
-        if hflip is not None:
+        if augmentation:
             wanted = [picture for picture in wanted if instances.learnable(picture)]
         if not wanted:
             raise ValueError(f"{instances.file}: no image has an object that can be learnt from")
@@ -124,10 +127,9 @@ class PictureSet(Dataset[Sample]):
             return str(picture.path)
         _check_size(self.instances, picture, image)
         target = self._target(picture)
-        if self._hflip is not None:
+        if self._augmentation:
             seed_everything(self._seed, epoch, index)
-            if torch.rand(()) < self._hflip:
-                image, target = flipped(image, target)
+            image, target = self._augmentation(image, target)
         return image, target
 
     def _target(self, picture: Picture) -> Target:
@@ -147,16 +149,6 @@ class PictureSet(Dataset[Sample]):
         good = [sample for sample in samples if not isinstance(sample, str)]
         skipped = [sample for sample in samples if isinstance(sample, str)]
         return DetectionBatch([image for image, _ in good], [one for _, one in good], skipped)
-
-
-def flipped(image: Tensor, target: Target) -> tuple[Tensor, Target]:
-    """Return image, boxes and masks mirrored left to right."""
-    width = image.shape[-1]
-    x1, y1, x2, y2 = target["boxes"].unbind(1)
-    mirrored = target | {"boxes": torch.stack([width - x2, y1, width - x1, y2], 1)}
-    if "masks" in target:
-        mirrored["masks"] = target["masks"].flip(-1)
-    return image.flip(-1), mirrored
 
 
 def _stacked(found: Sequence[Instance], mask: Callable[[Instance], Mask]) -> Tensor:

@@ -218,6 +218,7 @@ class RecipeSpec:
     auto_augment: str | None = None
     random_erasing: float = 0.0
     shift_px: int = 2
+    scale_jitter: float = field(default=0.0, metadata=LATER)
     milestones: str | None = field(default=None, metadata=LATER)
     nesterov: bool = field(default=True, metadata=LATER)
     amp: str = "none"
@@ -233,6 +234,7 @@ class RecipeSpec:
         _require_at_least_zero("recipe", self, "warmup_epochs")
         _parse_milestones(self.milestones)
         _require_at_least_zero("recipe", self, "momentum", "weight_decay", "color_jitter")
+        _require_at_least_zero("recipe", self, "scale_jitter")
         for name in ("label_smoothing", "dropout", "ema_decay", "hflip", "random_erasing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"recipe.{name}={getattr(self, name)}: must be in [0, 1]")

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from repghost.detection.source import CocoSource, flipped
+from repghost.detection.augment import flipped, scaled
+from repghost.detection.source import CocoSource
 from repghost.training.rows import Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
@@ -57,6 +58,68 @@ def test_boxes_hold_their_masks_before_and_after_a_flip(tiny):
                     assert [int(edge) for edge in edges] == box
             twice = flipped(*flipped(image, target))
             assert torch.equal(twice[0], image) and torch.equal(twice[1]["boxes"], target["boxes"])
+
+
+def test_boxes_hold_their_masks_at_another_size(tiny):
+    source = CocoSource(data(tiny), replace(RECIPE, hflip=0.0), 1, masks=True)
+    images = [pair for b in source.train(0, 0) for pair in zip(b.images, b.targets, strict=True)]
+    torch.manual_seed(0)
+    for factor in (0.6, 1.0, 1.7):
+        kept = 0
+        for image, target in images:
+            larger, found = scaled(image, target, factor)
+            assert larger.shape == image.shape and larger.dtype == torch.uint8
+            assert len(found["boxes"]) == len(found["labels"]) == len(found["masks"])
+            kept += len(found["boxes"])
+            for box, mask in zip(found["boxes"], found["masks"], strict=True):
+                rows, columns = mask.nonzero(as_tuple=True)
+                edges = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+                assert (edges - box).abs().max() <= 1.5  # of a pixel: masks are resized to nearest
+        objects = sum(len(target["boxes"]) for _, target in images)
+        assert kept == objects if factor <= 1 else 0 < kept < objects
+
+
+def test_at_its_own_size_an_image_stays_as_it_is(tiny):
+    image, target = (one[0] for one in _first(tiny))
+    same, found = scaled(image, target, 1.0)
+    assert torch.equal(same, image) and torch.equal(found["boxes"], target["boxes"])
+
+
+def test_a_smaller_image_stands_on_its_mean_colour(tiny):
+    image, target = (one[0] for one in _first(tiny))
+    torch.manual_seed(1)
+    smaller, _ = scaled(image, target, 0.5)
+    mean = image.float().mean((1, 2)).round().to(torch.uint8)
+    ground = (smaller == mean[:, None, None]).all(0)
+    assert ground.float().mean() >= 0.74
+
+
+def test_what_is_drawn_depends_on_the_place_alone(tiny):
+    recipe = replace(RECIPE, scale_jitter=0.5, color_jitter=0.4)
+    first, again = (next(CocoSource(data(tiny), recipe, 1, False).train(0, 0)) for _ in range(2))
+    assert equal(first, again)
+    plain = next(CocoSource(data(tiny), RECIPE, 1, masks=False).train(0, 0))
+    assert not equal(first, plain)
+    images = next(CocoSource(data(tiny), recipe, 1, masks=False).val()).images
+    assert torch.equal(images[0], next(CocoSource(data(tiny), RECIPE, 1, False).val()).images[0])
+
+
+def test_an_object_of_which_little_is_left_is_not_learnt_from():
+    image = torch.zeros(3, 100, 100, dtype=torch.uint8)
+    target = {"boxes": torch.tensor([[0.0, 0, 20, 20]]), "labels": torch.tensor([3])}
+    kept = []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        boxes = scaled(image, target, 1.5)[1]["boxes"]
+        kept.append(len(boxes))
+        if len(boxes):
+            assert (boxes[0, 2:] - boxes[0, :2]).prod() >= 0.5 * 30 * 30
+    assert 0 < sum(kept) < 40
+
+
+def _first(tiny):
+    batch = next(CocoSource(data(tiny), replace(RECIPE, hflip=0.0), 1, masks=False).train(0, 0))
+    return batch.images, batch.targets
 
 
 def test_an_image_without_objects_is_not_trained_on_but_scored(spoiled, tiny):

@@ -14,12 +14,13 @@ from repghost.training.spec import DataSpec, RecipeSpec
 SAID = 5  # sentences before a sweep starts
 NAMED = 4  # values or combinations in a sentence
 DIGITS_ALONE = "digits are augmented by shift_px, hflip and random_erasing alone"
-FLIPPED_ALONE = "images with boxes are scaled and flipped alone"
+OF_BOXES = "images with boxes are changed by hflip, scale_jitter and color_jitter alone"
 BUNDLED = "digits are bundled, and scored whole"
 UNREAD = {  # by `data.kind`: switches that nothing reads there, and why
     "digits": {
         "recipe.scale_min": DIGITS_ALONE,
         "recipe.color_jitter": DIGITS_ALONE,
+        "recipe.scale_jitter": DIGITS_ALONE,
         "recipe.auto_augment": DIGITS_ALONE,
         "data.root": BUNDLED,
         "data.name": BUNDLED,
@@ -27,15 +28,17 @@ UNREAD = {  # by `data.kind`: switches that nothing reads there, and why
         "data.decode": BUNDLED,
     },
     "coco": {
-        **dict.fromkeys(("recipe.scale_min", "recipe.color_jitter"), FLIPPED_ALONE),
-        **dict.fromkeys(("recipe.auto_augment", "recipe.random_erasing"), FLIPPED_ALONE),
-        "recipe.shift_px": FLIPPED_ALONE,
+        **dict.fromkeys(("recipe.scale_min", "recipe.auto_augment"), OF_BOXES),
+        **dict.fromkeys(("recipe.random_erasing", "recipe.shift_px"), OF_BOXES),
         "recipe.label_smoothing": "a detector's losses know no smoothing",
         "data.crop_pct": "images are scored whole",
         "data.decode": "images are read by torchvision",
         "data.name": "instances are read from data.root",
     },
-    "folder": {"recipe.shift_px": "photographs are cropped at random instead"},
+    "folder": {
+        "recipe.shift_px": "photographs are cropped at random instead",
+        "recipe.scale_jitter": "photographs are cropped at random instead: recipe.scale_min",
+    },
 }
 DEFAULTS: dict[str, DataSpec | RecipeSpec] = {"data": DataSpec(), "recipe": RecipeSpec()}
 MACHINES = {  # switches of speed alone

@@ -28,6 +28,7 @@ OTHER = {  # a value that is not the default's, by switch
     "recipe.color_jitter": 0.7,
     "recipe.auto_augment": "rand-m9",
     "recipe.shift_px": 5,
+    "recipe.scale_jitter": 0.5,
     "recipe.hflip": 1.0,
     "recipe.random_erasing": 1.0,
     "data.root": "nowhere",
