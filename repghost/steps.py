@@ -3,10 +3,11 @@
 from typing import Literal, NamedTuple
 
 from repghost.latency.record import Measurement
+from repghost.profiling import profile_path
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.timing import Mark, Timings, waits_for_worker, waits_here
-from repghost.trial import Stage, ends_as, profile_path
+from repghost.trial import Stage, ends_as
 
 AWAIT: Literal["await"] = "await"  # a worker brings its latency; nothing else can be done
 Step = Stage | Literal["await"]

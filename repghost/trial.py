@@ -8,12 +8,10 @@ network. Everything heavy is imported when a stage runs, so that planning import
 
 import contextlib
 import os
-import re
 import socket
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,10 +24,10 @@ from repghost.latency.bench import patiently
 from repghost.latency.devices.opening import open_device
 from repghost.latency.devices.spec import CUDA, HERE
 from repghost.latency.here import serve_until_done
-from repghost.latency.profile import Subject, profile, write_profiles
 from repghost.latency.store import Store
 from repghost.lock import Held
-from repghost.preparation import deployed_part, prepare, reference_network
+from repghost.preparation import deployed_part, prepare
+from repghost.profiling import profile_operators, profile_path
 from repghost.provenance import commit, versions
 from repghost.run import Run
 from repghost.settings import Settings
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
 
 Stage = Literal["prepare", "measure", "train"]
 Say = Callable[[str], None]
-PROFILED = "local"  # the device whose operators can be timed
 CERTIFIED_IMAGES = 64  # validation images, after training
 
 
@@ -117,13 +114,6 @@ def _hold(run: Run, say: Say, *, wait: bool) -> None:
         run.lock.acquire(wait=True)
 
 
-def profile_path(settings: Settings, fingerprint: str, timings: Timings) -> Path:
-    """Return where the operator profile of a deployed graph on this machine is kept."""
-    device = timings.device(settings, PROFILED)
-    place = re.sub(r"[^a-z0-9.]+", "-", f"{device.profile} mnn-{device.mnn_version}".lower())
-    return Path(settings.outputs) / "profiles" / f"{fingerprint}-{place.strip('-')}.json"
-
-
 def ends_as(
     settings: Settings, latency_ms: float, ratio: float | None
 ) -> Literal["pruned", "measured"] | None:
@@ -149,7 +139,7 @@ def _prepare(settings: Settings, run: Run, threads: int, say: Say) -> None:
             patiently(request, say, time.sleep)
         fingerprint = next(iter(graphs))
         if settings.latency.profile:
-            _profile(settings, mnn, profile_path(settings, fingerprint, timings), say)
+            profile_operators(settings, mnn, profile_path(settings, fingerprint, timings), say)
 
 
 def _measure(settings: Settings, run: Run, say: Say, stop: Stop) -> None:
@@ -168,32 +158,6 @@ def _measure(settings: Settings, run: Run, say: Say, stop: Stop) -> None:
     if latency and state:
         with tracker_of(settings, run, say) as tracker:  # it goes no further: log it here
             tell_end(tracker, settings, run, {"state": state}, latency)
-
-
-def _profile(settings: Settings, mnn: Path, path: Path, say: Say) -> None:
-    """Time the operators on this machine, in rounds with those of another network."""
-    if path.exists():
-        return
-    other = _counterpart(settings, mnn.parent / "counterpart.mnn")
-    subjects = [Subject(settings.model.describe(), mnn, path.name.partition("-")[0]), other]
-    device = open_device(settings.latency.local)
-    profiles = profile(subjects, device, max_seconds=settings.latency.max_seconds)
-    write_profiles(path, profiles)
-    say(f"operators of {settings.model.describe()} in {path} ({profiles[0].rounds} rounds)")
-
-
-def _counterpart(settings: Settings, mnn: Path) -> Subject:
-    """Return the network to compare operators with: the model's own counterpart or the reference.
-
-    What disturbs a round disturbs both: only so are their operators compared round by round.
-    """
-    spec = settings.model.counterpart
-    if spec is None:
-        reference = reference_network(settings)
-        return Subject(reference.stem, reference)
-    found = prepare(replace(settings, model=spec), mnn)
-    found.certificate.require()
-    return Subject(spec.describe(), mnn, found.fingerprint)
 
 
 def _certified(settings: Settings, run: Run, mnn: Path) -> dict[str, Path]:

@@ -17,6 +17,7 @@ from repghost.latency.spec import LatencySpec, StorageSpec
 from repghost.latency.store import Store
 from repghost.models.repghost_spec import GhostNetSpec, RepGhostNetSpec
 from repghost.preparation import build_network
+from repghost.profiling import profile_path
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.steps import next_step
@@ -206,7 +207,7 @@ def test_a_profile_asked_for_is_taken_once_beside_the_reference(tmp_path):
     time_it(profiled)
     assert next_step(profiled, run_of(profiled), timings).state == "measured"
     found = latency_of(profiled)
-    path = trial.profile_path(profiled, found.identity.fingerprint, timings)
+    path = profile_path(profiled, found.identity.fingerprint, timings)
     model, reference = read_profiles(path)
     assert model.fingerprint == found.identity.fingerprint
     assert model.rounds == reference.rounds == 10
@@ -223,7 +224,7 @@ def test_adds_are_profiled_beside_the_concatenations_that_they_replace(tmp_path)
     profiled = replace(chosen, latency=limits)
     time_it(profiled)
     timings, found = Timings(Store(chosen.storage.url)), latency_of(profiled)
-    path = trial.profile_path(profiled, found.identity.fingerprint, timings)
+    path = profile_path(profiled, found.identity.fingerprint, timings)
     add, concat = read_profiles(path)
     assert add.rounds == concat.rounds
     assert sum(operator.kind == "Raster concat" for operator in concat.operators) == 32
