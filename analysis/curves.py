@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from analysis.figures import COLORS, DASHES, Figure, Style, styles
 from analysis.findings import Findings
-from analysis.results import Epoch, Results
+from analysis.results import Results
+from analysis.run_files import Epoch
 
 POINTS_DRAWN = 20_000  # in a figure, shared by its runs; longer curves are thinned evenly
 POINTS_OF_A_RUN = (40, 400)  # at least, at most

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.results import Results, Row, read_object
+from analysis.results import Results, Row
+from analysis.run_files import read_object
 from analysis.variants import Variant
 
 FILE = "examples.json"

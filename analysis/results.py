@@ -1,14 +1,14 @@
 """What a study left on disk, read and checked: results.csv, study.json, the runs' curves."""
 
 import csv
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from analysis.further import Timed, device_names, further_columns, timed
+from analysis.run_files import Epoch, read_curve, read_if_there, read_object
 from repghost.objective import BOX_MAP, Objective, in_common, objective_of
 
 STATES = (
@@ -95,16 +95,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One line of metrics.jsonl; losses in nats, scores in percent, what is missing is None."""
-
-    epoch: int
-    train_loss: float | None
-    val_loss: float | None
-    score: float | None
-
-
-@dataclass(frozen=True)
 class Results:
     """A study: its rows in file order, its swept keys (without seed) and where it came from.
 
@@ -147,7 +137,7 @@ class Results:
 
     def certificate(self, row: Row) -> str:
         """Return the run's certificate.json as it stands, "" where there is none."""
-        return _read_if_there(self.runs_dir / row.key / "certificate.json")
+        return read_if_there(self.runs_dir / row.key / "certificate.json")
 
 
 def load(study_dir: Path) -> Results:
@@ -165,18 +155,6 @@ def load(study_dir: Path) -> Results:
         raise ValueError(f"{path}: holds a header and no runs; run the sweep first")
     provenance = read_object(study_dir / "study.json")
     return Results(rows[0].study or study_dir.name, study_dir, rows, swept, devices, provenance)
-
-
-def read_curve(path: Path, score: str = "top1") -> list[Epoch]:
-    """Return the epochs of a metrics.jsonl in order; [] where there is no file."""
-    lines = _read_if_there(path).splitlines()
-    epochs = {epoch.epoch: epoch for epoch in _epochs(lines, score)}
-    return [epochs[number] for number in sorted(epochs)]
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file, {} where there is none that can be read."""
-    return _object(_read_if_there(path))
 
 
 def _read_records(path: Path) -> list[tuple[int, list[str]]]:
@@ -289,33 +267,3 @@ def _seed(where: str, text: str) -> int | None:
         return int(text) if text.strip() else None
     except ValueError:
         raise ValueError(f"{where}: seed={text}: must be a whole number or empty") from None
-
-
-def _epochs(lines: Iterable[str], score: str) -> Iterator[Epoch]:
-    for line in lines:
-        record = _object(line)
-        if isinstance(record.get("epoch"), int):
-            names = ("train_loss", "val_loss", score)
-            yield Epoch(record["epoch"], *(_finite(record.get(name)) for name in names))
-
-
-def _finite(value: object) -> float | None:
-    """Return a JSON number that can be drawn, None for anything else."""
-    drawable = isinstance(value, int | float) and math.isfinite(value)
-    return float(value) if drawable and isinstance(value, int | float) else None
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return the JSON object in `text`, {} where it holds none (torn, empty, another type)."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _read_if_there(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, NotADirectoryError):
-        return ""

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from analysis.results import load, read_object
+from analysis.results import load
+from analysis.run_files import read_object
 from analysis.wandb_account import require_account, signed_in
 from analysis.wandb_summary import FILES as STUDY_FILES
 from analysis.wandb_summary import FURTHER, JOB_TYPE, PROFILES

@@ -16,7 +16,8 @@ from analysis.findings import Findings, find, headline
 from analysis.fronts import fronts
 from analysis.material import standings
 from analysis.palette import in_light
-from analysis.results import Results, load, read_object
+from analysis.results import Results, load
+from analysis.run_files import read_object
 from analysis.samples import further_measurements
 from analysis.tradeoff import tradeoff
 from analysis.views.effects import effect_figures

@@ -11,7 +11,8 @@ from analysis.effects import Effect, interaction_effects, main_effects
 from analysis.effects_table import cells, headings, legend_lines
 from analysis.export import MARKDOWN, escaped, markdown_text
 from analysis.findings import Findings, find, headline, question
-from analysis.results import Results, read_object
+from analysis.results import Results
+from analysis.run_files import read_object
 from analysis.variants import short_names
 from analysis.wandb_account import signed_in
 from analysis.wandb_summary import label_of, tracking_of

@@ -10,7 +10,8 @@ import yaml
 from analysis.further import Timed
 from analysis.paper.intervals import ONE, quotient
 from analysis.paper.tables import BASE
-from analysis.results import Results, Row, load, read_object
+from analysis.results import Results, Row, load
+from analysis.run_files import read_object
 from analysis.texts import network_name
 from repghost.latency.statistics import Interval
 from repghost.models.paper import ENTRIES

@@ -6,7 +6,8 @@ import studies
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.results import STATES, load, read_curve
+from analysis.results import STATES, load
+from analysis.run_files import read_curve
 from repghost.sweep.ticket import AT_WORK, ENDS, WAITING
 
 BN = {"model.reparam": "bn"}
