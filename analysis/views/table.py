@@ -27,7 +27,8 @@ def variants_table(material: Material) -> Html:
     opener = next((c for c in shown if not c.numeric and c.name != ON_FRONT), shown[0])
     head = tag("tr", *(_heading_cell(column) for column in shown))
     rows = [_row(material, shown, opener, i) for i in range(len(found.variants))]
-    room = "wide" if results.devices else "tight" if len(shown) > ROOMY_AT_MOST else ""
+    many = results.devices or results.detects
+    room = "wide" if many else "tight" if len(shown) > ROOMY_AT_MOST else ""
     table = tag("table", tag("thead", head), tag("tbody", *rows), id="variants", class_=room)
     notes = [f"{_heading(c)}: {c.meaning}" for c in shown if c.explained]
     return tag(
