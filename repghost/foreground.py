@@ -2,7 +2,6 @@
 
 import time
 from functools import partial
-from typing import Any
 
 from rich.console import Console
 
@@ -73,14 +72,6 @@ def _to_the_end(settings: Settings, run: Run, timings: Timings, say: Say, proces
     return step
 
 
-def _scores(settings: Settings, result: dict[str, Any]) -> str:
-    """Return the scores that a user looks at first."""
-    if not settings.task.detects:
-        return f"top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %"
-    masks = f"  mask mAP {result['mask_map']:.2f} %" if "mask_map" in result else ""
-    return f"box mAP {result['map']:.2f} %  AP50 {result['ap50']:.2f} %{masks}"
-
-
 def _say_latency(latency: Measurement | None, say: Say) -> None:
     if latency:
         say(
@@ -100,6 +91,6 @@ def _say_end(end: End, settings: Settings, run: Run, say: Say) -> None:
     else:
         result = run.result()
         assert result is not None
-        scores = _scores(settings, result)
+        scores = settings.objective.words(result, 2)
         say(f"{scores}  after {result['epochs']} epochs, {result['seconds']:.1f} s of training")
         say(f"result: {run.folder / 'result.json'}")

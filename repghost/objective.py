@@ -1,7 +1,8 @@
 """What a study maximises: the first of a task's scores, by name; no torch is imported here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,14 @@ class Objective:
     def scores(self) -> tuple[str, ...]:
         """Return the names of all scores, this one first."""
         return self.name, *self.beside
+
+    def words(self, scores: Mapping[str, Any], digits: int) -> str:
+        """Return the scores that a user looks at first; "-" where there was nothing to find."""
+        named = [(self.name, self.label), *self.shown]
+        known = [(label, scores[name]) for name, label in named if name in scores]
+        return "  ".join(
+            f"{label} {'-' if value is None else f'{value:.{digits}f} %'}" for label, value in known
+        )
 
 
 _OF_BOXES = ("ap50", "ap75", "map_small", "map_medium", "map_large")

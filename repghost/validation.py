@@ -43,14 +43,16 @@ def validate(settings: Settings) -> int:
 
 
 def _of_detector(settings: Settings, path: Path, console: Console) -> dict[str, Any]:
-    from repghost.detection.validation import score_detector, words
+    from repghost.detection.validation import score_detector
 
     start = time.monotonic()
     found, images = score_detector(settings, path, console)
     seconds = time.monotonic() - start
     _say_skipped(found.skipped, console)
     speed = f"{images} images, {images / seconds:.1f} a second"
-    console.print(f"{words(found.scores)}  {speed}", markup=False, soft_wrap=True)
+    console.print(
+        f"{settings.objective.words(found.scores, 3)}  {speed}", markup=False, soft_wrap=True
+    )
     seen = {"images": images, "skipped": len(found.skipped)}
     return {"task": settings.task.kind, **found.scores, **seen, "max_size": settings.data.max_size}
 

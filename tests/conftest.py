@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 BESIDE = (
     *("analysis", "decision", "deploy", "detection", "models", "sweep/plan", "sweep/space"),
     *("training", "test_conf.py", "test_costs.py", "test_networks.py", "test_sweeps.py"),
-    *("test_storage_spec.py", "sweep/test_rungs.py", "sweep/test_sweepers.py"),
+    *("test_storage_spec.py", "test_objective.py", "sweep/test_rungs.py", "sweep/test_sweepers.py"),
     *("sweep/test_replay.py", "sweep/test_results_table.py", "latency/test_statistics.py"),
     *("latency/test_flags.py", "latency/test_latency_spec.py"),
     "latency/devices/test_adb_parsing.py",

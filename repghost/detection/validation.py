@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -97,14 +96,4 @@ def _shown(
     hidden = not console.is_terminal
     yield from track(
         batches, "scoring", total=count, console=console, transient=True, disable=hidden
-    )
-
-
-def words(scores: Mapping[str, Any]) -> str:
-    """Return the averages that a user looks at first; "-" where there is nothing to find."""
-    names = {"map": "box mAP", "ap50": "AP50", "ap75": "AP75", "mask_map": "mask mAP"}
-    known = {name: scores[name] for name in names if name in scores}
-    return "  ".join(
-        f"{names[name]} {'-' if value is None else f'{value:.3f} %'}"
-        for name, value in known.items()
     )
