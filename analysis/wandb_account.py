@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from repghost.tracking_run import environment, has_account
+from repghost.tracking.wandb_run import environment, has_account
 
 TIMEOUT_S = 60
 

@@ -18,7 +18,7 @@ from analysis.wandb_summary import FILES as STUDY_FILES
 from analysis.wandb_summary import FURTHER, JOB_TYPE, PROFILES
 from analysis.wandb_summary import KEPT as STUDY_KEPT
 from repghost.latency.record import Measurement, from_record
-from repghost.tracked import FILES, KEPT, LATENCY
+from repghost.tracking.told import FILES, KEPT, LATENCY
 
 AT_ONCE = 8  # runs
 WANTED = tuple(f"{FILES}/{name}" for name in (*KEPT, LATENCY))

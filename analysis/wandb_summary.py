@@ -24,8 +24,9 @@ from analysis.views.effects import effect_figures
 from repghost.atomic import write_text
 from repghost.latency.record import as_record
 from repghost.lock import Held, Lock
-from repghost.tracking import Tracker, TrackingSpec
-from repghost.tracking_run import Label
+from repghost.tracking.spec import TrackingSpec
+from repghost.tracking.tracker import Tracker
+from repghost.tracking.wandb_run import Label
 
 JOB_TYPE = "summary"
 FILES = "study"  # the folder at W&B of the study's files

@@ -16,7 +16,7 @@ from analysis.results import Results
 from analysis.wandb_account import require_account
 from repghost.lock import Held, Lock
 from repghost.run import Run
-from repghost.tracking_run import UNSENT
+from repghost.tracking.wandb_run import UNSENT
 
 AT_ONCE = 5  # runs; the pieces of one run follow each other
 PER_CALL = 200  # files: a command line has an end

@@ -18,8 +18,8 @@ from analysis.wandb_account import signed_in
 from analysis.wandb_summary import label_of, tracking_of
 from repghost.atomic import write_json, write_text
 from repghost.objective import Objective
-from repghost.tracked import SAMPLES, TIMES
-from repghost.tracking_run import has_account
+from repghost.tracking.told import SAMPLES, TIMES
+from repghost.tracking.wandb_run import has_account
 
 IDS = "views.json"  # what was pushed where: pushed again, it replaces that
 OF_CONFIG = ("model", "data", "recipe", "task", "latency", "seed")  # where a run's config has them

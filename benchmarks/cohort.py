@@ -33,7 +33,7 @@ from repghost.run import Run
 from repghost.settings import Settings
 from repghost.sweep.jobs.contract import Phase, Task
 from repghost.sweep.jobs.local import LocalJobs
-from repghost.tracking import TrackingSpec
+from repghost.tracking.spec import TrackingSpec
 from repghost.training.spec import DataSpec, RecipeSpec
 from repghost.trial import run_stage
 

@@ -89,8 +89,9 @@ def _run(way: str, epochs: int, steps: int, online: Mapping[str, str]) -> Ran:
 
 def _train(way: str, epochs: int, steps: int) -> Ran:
     """Train, tracked or not; return the seconds to open, to close, and of a step."""
-    from repghost.tracking import Tracker, TrackingSpec
-    from repghost.tracking_run import Label
+    from repghost.tracking.spec import TrackingSpec
+    from repghost.tracking.tracker import Tracker
+    from repghost.tracking.wandb_run import Label
 
     step = _trainer()
     files = [Path("metrics.jsonl")]

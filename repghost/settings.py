@@ -17,7 +17,7 @@ from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.models.spec import ModelSpec
 from repghost.objective import Objective, objective_of
 from repghost.sweep.rungs import StopSpec
-from repghost.tracking import TrackingSpec
+from repghost.tracking.spec import TrackingSpec
 from repghost.training.spec import PADDED_TO, DataSpec, RecipeSpec
 from repghost.variant import Variant
 

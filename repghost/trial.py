@@ -32,8 +32,8 @@ from repghost.provenance import commit, versions
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.timing import Timings, device_here
-from repghost.tracked import tell_end, tracker_of
-from repghost.tracking import Tracker
+from repghost.tracking.told import tell_end, tracker_of
+from repghost.tracking.tracker import Tracker
 from repghost.training.team import Team, started_here
 from repghost.training_run import certified_images, leave_examples, open_training, train_beside
 

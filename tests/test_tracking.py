@@ -17,9 +17,10 @@ from repghost.latency.store import Store
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.run import Run
 from repghost.settings import Settings
-from repghost.tracked import resolved
-from repghost.tracking import Tracker, TrackingSpec
-from repghost.tracking_run import Label
+from repghost.tracking.spec import TrackingSpec
+from repghost.tracking.told import resolved
+from repghost.tracking.tracker import Tracker
+from repghost.tracking.wandb_run import Label
 from repghost.training.spec import RecipeSpec
 from tests.services.wandb_server import KEY, fake_wandb
 
@@ -30,7 +31,7 @@ KILLED = """
 import os, time
 from pathlib import Path
 from tests.test_tracking import EPOCHS, LABEL, WITHIN
-from repghost.tracking import Tracker
+from repghost.tracking.tracker import Tracker
 tracker = Tracker(WITHIN, Path({folder!r}), print)
 tracker.start(LABEL)
 tracker.follow(EPOCHS[:3])

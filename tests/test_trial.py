@@ -22,7 +22,7 @@ from repghost.run import Run
 from repghost.settings import Settings
 from repghost.steps import next_step
 from repghost.timing import Timings
-from repghost.tracking import TrackingSpec
+from repghost.tracking.spec import TrackingSpec
 from repghost.training.spec import RecipeSpec
 
 RECIPE = RecipeSpec(epochs=1, warmup_epochs=0, batch_size=128)

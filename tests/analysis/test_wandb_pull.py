@@ -12,8 +12,9 @@ from analysis.wandb_summary import tell_summary
 from repghost.latency.record import Identity, Measurement, as_record
 from repghost.latency.store import Store
 from repghost.run import Run
-from repghost.tracking import Tracker, TrackingSpec
-from repghost.tracking_run import Label
+from repghost.tracking.spec import TrackingSpec
+from repghost.tracking.tracker import Tracker
+from repghost.tracking.wandb_run import Label
 
 SPEC = TrackingSpec(patience_s=10.0)
 FILES = ("metrics.jsonl", "certificate.json", "result.json", "config.yaml")

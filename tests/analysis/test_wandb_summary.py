@@ -11,7 +11,7 @@ from analysis.__main__ import main
 from analysis.palette import in_light, light_colors
 from analysis.results import load
 from analysis.wandb_summary import effect_rows, label_of, tell_summary
-from repghost.tracking import TrackingSpec
+from repghost.tracking.spec import TrackingSpec
 from tests.services.wandb_server import KEY, fake_wandb
 
 SPEC = TrackingSpec(patience_s=10.0, tags=["mine"])

@@ -7,8 +7,9 @@ import studies
 
 from analysis.__main__ import main
 from repghost.run import Run
-from repghost.tracking import Tracker, TrackingSpec
-from repghost.tracking_run import Label
+from repghost.tracking.spec import TrackingSpec
+from repghost.tracking.tracker import Tracker
+from repghost.tracking.wandb_run import Label
 from tests.services.wandb_server import fake_wandb
 
 KEYS = tuple(f"{n:016x}" for n in range(2))

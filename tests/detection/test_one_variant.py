@@ -23,7 +23,7 @@ from repghost.run import Run
 from repghost.settings import Settings, settings_from
 from repghost.steps import next_step
 from repghost.timing import Timings
-from repghost.tracking import TrackingSpec
+from repghost.tracking.spec import TrackingSpec
 from repghost.training.engine import Training
 from repghost.training.loop import train
 from repghost.training.ranks import ALONE

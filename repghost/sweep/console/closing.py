@@ -11,7 +11,7 @@ from analysis.table import print_summary
 from repghost.run import Run
 from repghost.sweep.evaluator import TrialEvaluator
 from repghost.sweep.ticket import Ticket
-from repghost.tracking import TrackingSpec
+from repghost.tracking.spec import TrackingSpec
 
 NAMED = 3
 

@@ -16,7 +16,7 @@ from repghost.settings import Settings
 from repghost.sweep.jobs.contract import Job, Phase, Task
 from repghost.sweep.jobs.launchers import SlurmSpec
 from repghost.sweep.jobs.slurm import SlurmJobs
-from repghost.tracking import TrackingSpec
+from repghost.tracking.spec import TrackingSpec
 from repghost.training.spec import RecipeSpec
 from repghost.trial import run_stage
 

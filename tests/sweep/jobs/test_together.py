@@ -16,7 +16,7 @@ from repghost.settings import Settings
 from repghost.sweep.jobs.contract import Task
 from repghost.sweep.jobs.together import run_together
 from repghost.sweep.jobs.work import INTERRUPTED, write_task
-from repghost.tracking import TrackingSpec
+from repghost.tracking.spec import TrackingSpec
 from repghost.training.spec import RecipeSpec
 
 

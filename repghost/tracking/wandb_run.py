@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from repghost.tracking import TrackingSpec
+from repghost.tracking.spec import TrackingSpec
 
 ALONE = ("offline", "disabled", "dryrun")  # modes that need no server
 REFUSED = (401, 403)
@@ -29,7 +28,7 @@ class Label:
     tags: tuple[str, ...] = ()
 
 
-def open_run(spec: "TrackingSpec", label: Label, folder: Path) -> tuple[Any, str]:
+def open_run(spec: TrackingSpec, label: Label, folder: Path) -> tuple[Any, str]:
     """Return W&B's run, and what the user should know: that it is offline though it should not be.
 
     Raises:
@@ -66,7 +65,7 @@ def _away(patience_s: float) -> str:
     return f"{answer.status_code} {answer.reason}" if answer.status_code in REFUSED else ""
 
 
-def _init(spec: "TrackingSpec", label: Label, folder: Path, mode: str) -> Any:
+def _init(spec: TrackingSpec, label: Label, folder: Path, mode: str) -> Any:
     import wandb
 
     settings = wandb.Settings(

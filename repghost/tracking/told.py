@@ -9,8 +9,8 @@ from repghost.latency.record import Measurement, as_record
 from repghost.provenance import commit, versions
 from repghost.run import Run
 from repghost.settings import Settings
-from repghost.tracking import Tracker
-from repghost.tracking_run import Label
+from repghost.tracking.tracker import Tracker
+from repghost.tracking.wandb_run import Label
 
 JOB_TYPE = "variant"
 FILES = "run"  # the folder at W&B of the run's files

@@ -6,14 +6,14 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from repghost.interrupt import Interrupted
-from repghost.tracking_run import (
+from repghost.tracking.spec import TrackingSpec
+from repghost.tracking.wandb_run import (
     Label,
     close_run,
     copy_in,
@@ -24,39 +24,12 @@ from repghost.tracking_run import (
     write_in,
 )
 
-KINDS = ("wandb", "none")
-TAG_LETTERS = 64  # W&B's own limit
 GRACE_S = 5.0  # for a run that was told to end: who told it does not wait for long
 TOLD = "told"  # the file that says up to which epoch W&B has been told
 SYNC = "python -m analysis wandb STUDY --sync"
 SECRET = re.compile(r"//[^/\s@]+@")  # of a URL, in what an error says
 
 Work = Callable[[Any], object]
-
-
-@dataclass(frozen=True)
-class TrackingSpec:
-    """`kind=none` switches tracking off; `project` and `entity` are W&B's.
-
-    Each run gets the `tags`, and with `artifact` its fused trained network as an artifact. Opening
-    a run, and sending the rest of it at its end, may each take `patience_s`.
-    """
-
-    kind: str = "wandb"
-    project: str = "repghost"
-    entity: str | None = None
-    tags: list[str] = field(default_factory=list)
-    artifact: bool = False
-    patience_s: float = 20.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"tracking.kind={self.kind}: allowed are {', '.join(KINDS)}")
-        wrong = [tag for tag in self.tags if not 0 < len(tag) <= TAG_LETTERS]
-        if wrong:
-            raise ValueError(f"tracking.tags: {wrong[0]!r} must have 1 to {TAG_LETTERS} letters")
-        if not self.patience_s > 0:
-            raise ValueError(f"tracking.patience_s={self.patience_s}: must be greater than 0")
 
 
 class Tracker:
