@@ -27,11 +27,11 @@ def profile_operators(settings: Settings, mnn: Path, path: Path, say: Say) -> No
     if path.exists():
         return
     other = _counterpart(settings, mnn.parent / "counterpart.mnn")
-    subjects = [Subject(settings.model.describe(), mnn, path.name.partition("-")[0]), other]
+    subjects = [Subject(settings.network.describe(), mnn, path.name.partition("-")[0]), other]
     device = open_device(settings.latency.local)
     profiles = profile(subjects, device, max_seconds=settings.latency.max_seconds)
     write_profiles(path, profiles)
-    say(f"operators of {settings.model.describe()} in {path} ({profiles[0].rounds} rounds)")
+    say(f"operators of {settings.network.describe()} in {path} ({profiles[0].rounds} rounds)")
 
 
 def _counterpart(settings: Settings, mnn: Path) -> Subject:
@@ -43,6 +43,9 @@ def _counterpart(settings: Settings, mnn: Path) -> Subject:
     if spec is None:
         reference = reference_network(settings)
         return Subject(reference.stem, reference)
-    found = prepare(replace(settings, model=spec), mnn)
+    # The weights are those of the other network, and do not change how long an operator takes.
+    plain = replace(spec, weights=None, weights_digest=None, from_run=None)
+    other = replace(settings, model=plain)
+    found = prepare(other, mnn)
     found.certificate.require()
-    return Subject(spec.describe(), mnn, found.fingerprint)
+    return Subject(other.network.describe(), mnn, found.fingerprint)

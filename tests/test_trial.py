@@ -15,6 +15,7 @@ from repghost.failures import reason_of
 from repghost.latency.profile import read_profiles
 from repghost.latency.spec import LatencySpec, StorageSpec
 from repghost.latency.store import Store
+from repghost.models.registry import build
 from repghost.models.repghost_spec import GhostNetSpec, RepGhostNetSpec
 from repghost.preparation import build_network
 from repghost.profiling import profile_path
@@ -217,8 +218,12 @@ def test_a_profile_asked_for_is_taken_once_beside_the_reference(tmp_path):
     assert path.stat().st_mtime_ns == before
 
 
-def test_adds_are_profiled_beside_the_concatenations_that_they_replace(tmp_path):
+@pytest.mark.parametrize("start", ["random", "a checkpoint"])
+def test_adds_are_profiled_beside_the_concatenations_that_they_replace(start, tmp_path):
     spec = GhostNetSpec(width=0.1, reuse="add", num_classes=10)
+    if start == "a checkpoint":  # which the other network could not take
+        torch.save(build(spec).state_dict(), tmp_path / "start.pt")
+        spec = replace(spec, weights=str(tmp_path / "start.pt"), weights_digest="of start.pt")
     chosen = replace(settings(tmp_path), model=spec, recipe=RecipeSpec(epochs=0))
     limits = replace(chosen.latency, profile=True, max_seconds=0.1)
     profiled = replace(chosen, latency=limits)
