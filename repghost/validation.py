@@ -45,10 +45,8 @@ def validate(settings: Settings) -> int:
 def _of_detector(settings: Settings, path: Path, console: Console) -> dict[str, Any]:
     from repghost.detection.validation import score_detector
 
-    start = time.monotonic()
-    found, images = score_detector(settings, path, console)
-    seconds = time.monotonic() - start
-    _say_skipped(found.skipped, console)
+    found, images, seconds = score_detector(settings, path, console)
+    _say_skipped(found.skipped, console, "its objects count as not found")
     speed = f"{images} images, {images / seconds:.1f} a second"
     console.print(
         f"{settings.objective.words(found.scores, 3)}  {speed}", markup=False, soft_wrap=True
@@ -85,7 +83,7 @@ def _of_classifier(settings: Settings, path: Path, console: Console) -> dict[str
     start = time.monotonic()
     scores = evaluate(network.to(device), _shown(images, console), device)
     seconds = time.monotonic() - start
-    _say_skipped(scores.skipped, console)
+    _say_skipped(scores.skipped, console, "not counted")
     console.print(
         f"top-1 {scores.top1:.3f} %  top-5 {scores.top5:.3f} %  loss {scores.loss:.4f}"
         f"  {scores.images} images, {scores.images / seconds:.0f} a second"
@@ -146,8 +144,8 @@ def _shown(images: "Validation", console: Console) -> Iterable["Batch"]:
     )
 
 
-def _say_skipped(skipped: list[str], console: Console) -> None:
+def _say_skipped(skipped: list[str], console: Console, meaning: str) -> None:
     for name in skipped[:NAMED_AT_MOST]:
-        console.print(f"cannot be read, not counted: {name}", markup=False, soft_wrap=True)
+        console.print(f"cannot be read, {meaning}: {name}", markup=False, soft_wrap=True)
     if len(skipped) > NAMED_AT_MOST:
         console.print(f"... and {len(skipped) - NAMED_AT_MOST} more")

@@ -1,5 +1,6 @@
 """A detector's checkpoint, scored on the validation images: `task=retinanet checkpoint=FILE`."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -29,8 +30,8 @@ ROWS = {  # of `MARKS`: a class's, and the background's
 }
 
 
-def score_detector(settings: Settings, path: Path, console: Console) -> tuple[Scored, int]:
-    """Return the averages of a checkpoint, and how many images were looked at.
+def score_detector(settings: Settings, path: Path, console: Console) -> tuple[Scored, int, float]:
+    """Return the averages of a checkpoint, of how many images, and the seconds that it took.
 
     Raises:
         ValueError: it is of another network, task or number of classes, or the data break a rule.
@@ -54,7 +55,9 @@ def score_detector(settings: Settings, path: Path, console: Console) -> tuple[Sc
     batches = val_batches(Feed.of(settings.data, ALL), pictures, at_once)
     shown = _shown(batches, -(-len(pictures) // at_once), console)
     goal = DetectorGoal(settings.task, truth)
-    return goal.scored(network.to(device), shown, device, ALONE), len(pictures)
+    network, start = network.to(device), time.monotonic()
+    found = goal.scored(network, shown, device, ALONE)
+    return found, len(pictures), time.monotonic() - start
 
 
 def _check(settings: Settings, path: Path, weights: Mapping[str, Tensor], classes: int) -> None:
@@ -92,8 +95,6 @@ def notes(settings: Settings, config: Path) -> Iterator[str]:
 def _shown(
     batches: Iterable[DetectionBatch], count: int, console: Console
 ) -> Iterable[DetectionBatch]:
-    """Yield the batches with a bar on a terminal."""
+    """Return the batches with a bar on a terminal."""
     hidden = not console.is_terminal
-    yield from track(
-        batches, "scoring", total=count, console=console, transient=True, disable=hidden
-    )
+    return track(batches, "scoring", total=count, console=console, transient=True, disable=hidden)
