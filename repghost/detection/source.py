@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -60,11 +60,6 @@ class CocoSource:
         self.batch_size = min(recipe.batch_size, len(self._train))
         self.steps = len(self._train) // self.batch_size
 
-    @property
-    def scored(self) -> Instances:
-        """What validation looks for."""
-        return self._val.instances
-
     def train(self, epoch: int, start: int) -> Iterator[DetectionBatch]:
         return self._feed.epoch(self._train, self._seed, epoch, self.batch_size, start)
 
@@ -72,6 +67,7 @@ class CocoSource:
         return val_batches(self._feed, self._val, self.batch_size)
 
 
+@lru_cache(maxsize=2)  # of the training and its validation: by each member of a cohort too
 def opened(data: DataSpec, split: str) -> Instances:
     """Read a split's annotations.
 

@@ -185,7 +185,7 @@ class Oracle(torch.nn.Module):
 def test_perfect_boxes_in_a_detectors_own_labels_score_a_hundred(kind, first, tiny, tmp_path):
     chosen = settings(tiny, tmp_path, kind)
     source = CocoSource(chosen.data, RECIPE, 1, masks=False)
-    goal = DetectorGoal(replace(chosen.task, kind=kind), source.scored)
+    goal = DetectorGoal(replace(chosen.task, kind=kind), opened(chosen.data, "val"))
     goal._kinds = ("bbox",)  # the oracle draws no masks
     found = [
         line
