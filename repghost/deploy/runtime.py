@@ -111,10 +111,9 @@ class MnnNetwork:
         self._input.copyFrom(self._host(np.ascontiguousarray(x, dtype=np.float32)))
 
     def run(self, x: Array) -> Array:
-        """Return the network's output for one input of exactly `input_shape`."""
-        self.fill(x)
-        self._interpreter.runSession(self._session)
-        return self._values(self._interpreter.getSessionOutput(self._session))
+        """Return the only output of the network for one input of exactly `input_shape`."""
+        (output,) = self.run_all(x)
+        return output
 
     def run_all(self, x: Array) -> list[Array]:
         """Return all outputs for an input of exactly `input_shape`, in the order of their names."""

@@ -7,7 +7,7 @@ would learn from, is refused. docs/detection.md has the rules as a table. No tor
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +231,7 @@ def _box(where: str, row: dict[str, Any]) -> Box:
 def _cut(instance: Instance, picture: Picture) -> Instance:
     x1, y1, x2, y2 = instance.box
     box = (max(x1, 0.0), max(y1, 0.0), min(x2, picture.width), min(y2, picture.height))
-    return Instance(instance.id, instance.label, box, instance.crowd, instance.segmentation)
+    return replace(instance, box=box)
 
 
 def _sides(box: Box) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_area, clip_boxes_to_image
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
 
@@ -72,8 +73,8 @@ def scaled(image: Tensor, target: Target, factor: float) -> tuple[Tensor, Target
     larger = functional.crop(functional.resize(image, new, antialias=True), *frame)  # 0 outside
     factors = [after / before for after, before in zip(new, sides, strict=True)]
     boxes = target["boxes"] * torch.tensor(factors[::-1] * 2) - torch.tensor([left, top] * 2)
-    within = boxes.clamp(min=0).minimum(torch.tensor([sides[1], sides[0]] * 2))
-    kept = _area(within) >= VISIBLE * _area(boxes)
+    within = clip_boxes_to_image(boxes, (sides[0], sides[1]))
+    kept = box_area(within) >= VISIBLE * box_area(boxes)
     changed = target | {"boxes": within[kept], "labels": target["labels"][kept]}
     if "masks" in target:
         masks = functional.resize(target["masks"], new, InterpolationMode.NEAREST)
@@ -85,7 +86,3 @@ def _start(room: int) -> int:
     """Return where a frame begins on a line that is `room` longer than it, or shorter."""
     least, most = min(room, 0), max(room, 0)
     return int(torch.randint(least, most + 1, ()))
-
-
-def _area(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(1)

@@ -21,7 +21,7 @@ from repghost.atomic import write_text
 from repghost.detection.annotations import Box, Instances, Mask, Picture, decoded
 from repghost.detection.goal import DetectorGoal
 from repghost.detection.outlines import outlines
-from repghost.detection.scores import Averages, Detection
+from repghost.detection.scores import Detection
 from repghost.detection.source import PictureSet, val_batches
 from repghost.training.feed import Feed
 from repghost.training.ranks import ALONE
@@ -86,14 +86,10 @@ def write_examples(
     shown = [_shown(pictures, place, goal, model, device) for place in _places(pictures)]
     content = {
         "least_score": LEAST_SCORE,
-        "curves": _curves(goal.latest),
+        "curves": [asdict(curve) for curve in goal.latest.curves],
         "pictures": [one for one in shown if one is not None],
     }
     write_text(path, json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n")
-
-
-def _curves(averages: Averages) -> list[dict[str, Any]]:
-    return [asdict(curve) for curve in averages.curves]
 
 
 def _places(pictures: PictureSet) -> list[int]:

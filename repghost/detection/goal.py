@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import box_convert
 
 from repghost.detection.annotations import Instances
 from repghost.detection.augment import Target
@@ -84,16 +85,17 @@ class DetectorGoal:
         return there | {"labels": there["labels"] + self._first}
 
     def _lines(self, target: Target, output: dict[str, Tensor]) -> Iterable[Detection]:
-        boxes = output["boxes"].cpu()
-        sized = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
-        labels = (output["labels"].cpu() - self._first).tolist()
+        boxes = box_convert(output["boxes"], "xyxy", "xywh").tolist()
+        labels = (output["labels"] - self._first).tolist()
         image_id = int(target["image_id"])
+        masks = None
+        if "masks" in output:
+            masks = (output["masks"][:, 0] > MASK_THRESHOLD).to(torch.uint8).cpu().numpy()
         for i, (box, label, score) in enumerate(
-            zip(sized, labels, output["scores"].tolist(), strict=True)
+            zip(boxes, labels, output["scores"].tolist(), strict=True)
         ):
             line = {"image_id": image_id, "bbox": box, "score": score}
             line["category_id"] = self.truth.category_ids[label]
-            if "masks" in output:
-                mask = output["masks"][i, 0] > MASK_THRESHOLD
-                line["segmentation"] = encoded(mask.to(torch.uint8).cpu().numpy())
+            if masks is not None:
+                line["segmentation"] = encoded(masks[i])
             yield line

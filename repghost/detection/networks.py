@@ -4,9 +4,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models.detection import MaskRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -168,9 +168,5 @@ def padded(detector: Any, images: Sequence[Tensor], shape: tuple[int, int, int])
 
     What is beyond its height or width is cut off, what is missing is 0: `(N, *shape)`.
     """
-    batch = torch.zeros(len(images), *shape)
-    for row, image in zip(batch, images, strict=True):
-        scaled = detector.transform([image])[0].tensors[0]
-        height, width = (min(a, b) for a, b in zip(scaled.shape[1:], shape[1:], strict=True))
-        row[:, :height, :width] = scaled[:, :height, :width]
-    return batch
+    whole: Tensor = detector.transform(list(images))[0].tensors
+    return functional.pad(whole, (0, shape[2] - whole.shape[3], 0, shape[1] - whole.shape[2]))

@@ -1,7 +1,5 @@
 """COCO's scores of boxes and masks, counted by faster-coco-eval; no torch is imported here."""
 
-import contextlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,12 +47,11 @@ def average_precision(
 
     scores: dict[str, float | None] = {}
     curves: list[Curve] = []
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(file))
-        for kind in kinds:
-            counted, of_kind = _counted(truth, detections, kind)
-            scores |= {f"{KINDS[kind]}{name}": value for name, value in counted.items()}
-            curves += of_kind
+    truth = COCO(str(file))
+    for kind in kinds:
+        counted, of_kind = _counted(truth, detections, kind)
+        scores |= {f"{KINDS[kind]}{name}": value for name, value in counted.items()}
+        curves += of_kind
     return Averages(scores, tuple(curves))
 
 
@@ -66,24 +63,13 @@ def _counted(
     # Boxes alone or masks alone: of both, it would take a mask's size from its box.
     left_out = "segmentation" if kind == "bbox" else "bbox"
     rows = [{key: one[key] for key in one if key != left_out} for one in detections]
-    found = truth.loadRes(rows) if rows else _nothing(truth)
+    found = truth.loadRes(rows)
     evaluation = COCOeval_faster(truth, found, kind)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
     numbers = {name: _percent(evaluation.stats[place]) for name, place in NAMES.items()}
     return numbers, _curves(evaluation, kind)
-
-
-def _nothing(truth: Any) -> Any:
-    """Return a set of results without one, which `loadRes` does not take."""
-    from faster_coco_eval import COCO
-
-    empty = COCO()
-    empty.dataset = {"images": truth.dataset["images"], "annotations": []}
-    empty.dataset["categories"] = truth.dataset["categories"]
-    empty.createIndex()
-    return empty
 
 
 def _curves(evaluation: Any, kind: str) -> list[Curve]:
@@ -110,8 +96,4 @@ def encoded(mask: Mask) -> dict[str, Any]:
     from faster_coco_eval.core import mask as coder
 
     code = coder.encode(np.asfortranarray(mask))
-    return {"size": [int(side) for side in code["size"]], "counts": _text(code["counts"])}
-
-
-def _text(counts: bytes | str) -> str:
-    return counts if isinstance(counts, str) else counts.decode()
+    return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode()}

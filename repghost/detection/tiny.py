@@ -19,6 +19,7 @@ from PIL import Image
 
 from repghost.atomic import write_json
 from repghost.detection.annotations import SPLITS, Mask
+from repghost.detection.scores import encoded
 
 COUNTS = {"train": 900, "val": 100}
 SIZE = 128  # pixels a side
@@ -146,11 +147,8 @@ def _instances(images: Sequence[tuple[Pixels, list[tuple[int, Mask]]]]) -> dict[
 
 
 def _annotation(number: int, image_id: int, label: int, mask: Mask) -> dict[str, Any]:
-    from faster_coco_eval.core import mask as coder
-
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     x, y = int(columns[0]), int(rows[0])
-    code = coder.encode(np.asfortranarray(mask))
     return {
         "id": number,
         "image_id": image_id,
@@ -158,7 +156,7 @@ def _annotation(number: int, image_id: int, label: int, mask: Mask) -> dict[str,
         "bbox": [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y],
         "area": int(mask.sum()),
         "iscrowd": 0,
-        "segmentation": {"size": list(mask.shape), "counts": code["counts"].decode()},
+        "segmentation": encoded(mask),
     }
 
 

@@ -4,6 +4,7 @@ Ours and torchvision's are cut where their resolution falls; timm's give theirs 
 `features_only` does. Either way the network keeps the weights that it was given with.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
@@ -108,14 +109,11 @@ def _layers(network: nn.Module) -> list[nn.Module]:
 @torch.no_grad()
 def _ends(layers: Sequence[nn.Module], in_chs: int) -> dict[int, tuple[int, int]]:
     """Return, by stride, the last layer there and the channels that come out of it."""
-    modes = [(part, part.training) for layer in layers for part in layer.modules()]
     x = torch.zeros(1, in_chs, SEEN, SEEN)
     ends: dict[int, tuple[int, int]] = {}
     for index, layer in enumerate(layers):
-        x = layer.eval()(x)
+        x = copy.deepcopy(layer).eval()(x)
         ends[SEEN // x.shape[-1]] = index, x.shape[1]
-    for part, training in modes:
-        part.training = training
     return ends
 
 
