@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from analysis.effects import Effect, interaction_effects, main_effects
-from analysis.effects_table import cells, headings, legend_lines
+from analysis.effects_table import INTERACTIONS_SHOWN, cells, headings, legend_lines
 from analysis.export import MARKDOWN, escaped, markdown_text
 from analysis.findings import Findings, find, headline, question
 from analysis.results import Results
@@ -25,7 +25,6 @@ IDS = "views.json"  # what was pushed where: pushed again, it replaces that
 OF_CONFIG = ("model", "data", "recipe", "task", "latency", "seed")  # where a run's config has them
 COLUMNS = (*TIMES, "device", "protocol", "latency_samples_n", "latency_settled", "latency_flags")
 COSTS = (("macs", "MACs"), ("params", "parameters"))
-INTERACTIONS_SHOWN = 20
 TITLE_LETTERS = 128  # W&B's own limit
 WIDE = {"w": 24, "h": 10}
 
@@ -114,11 +113,11 @@ def _without_symbols(name: str) -> str:
 
 
 def _effect_blocks(results: Results, reports: Any) -> list[Any]:
-    mains = main_effects(results)
-    crossed = interaction_effects(results)[:INTERACTIONS_SHOWN]
+    mains, crossed = main_effects(results), interaction_effects(results)
+    shown = crossed[:INTERACTIONS_SHOWN]  # the notes count the tests of all
     blocks = [
         block
-        for title, effects in (("Ablation effects", mains), ("Interactions", crossed))
+        for title, effects in (("Ablation effects", mains), ("Interactions", shown))
         if effects
         for block in (reports.H2(title), reports.MarkdownBlock(effects_markdown(effects)))
     ]

@@ -1,13 +1,15 @@
 """The view and the report that a study has at W&B, as JSON and at a server on loopback."""
 
+import itertools
 import json
+import random
 import socket
 
 import pytest
 import studies
 
 from analysis.__main__ import main
-from analysis.effects import main_effects
+from analysis.effects import interaction_effects, main_effects
 from analysis.results import load
 from analysis.wandb_summary import label_of
 from analysis.wandb_workspace import effects_markdown, report, view
@@ -94,6 +96,21 @@ def test_text_of_a_config_is_no_markup_in_a_report(alone, tmp_path):
     results = load(studies.write_study(tmp_path, rows, swept="model.name"))
     table = effects_markdown(main_effects(results))
     assert r"a\|b" in table and r"\[x\](y)" in table
+
+
+def test_a_report_cuts_its_interactions_and_says_for_how_many_tests_p_is_adjusted(alone, tmp_path):
+    source = random.Random(0)
+    rows = [
+        studies.run(key=f"{a}{b}{seed}", seed=seed, top1=source.gauss(70, 1))
+        | {"model.reparam": a, "model.width": b}
+        for a, b, seed in itertools.product("abcd", "wxyz", (0, 1))
+    ]
+    results = load(studies.write_study(tmp_path, rows, swept="model.reparam model.width"))
+    assert len(interaction_effects(results)) == 36
+    blocks = as_json(report(results, "me", "repghost"))["blocks"]
+    tables = [block["content"] for block in blocks if block["type"] == "markdown-block"]
+    assert len(tables[2].splitlines()) == 2 + 20
+    assert "adjusted for the 12 or 36 tests" in json.dumps(blocks)
 
 
 def test_pushed_again_it_takes_the_place_of_what_was_pushed(fake, tmp_path, capsys):
