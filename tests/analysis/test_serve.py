@@ -44,7 +44,9 @@ def test_what_has_not_changed_is_not_sent_again(tmp_path):
 def test_it_listens_on_this_machine_alone_and_for_its_own_names(tmp_path):
     with served(studies.write_demo(tmp_path)) as port:
         assert answer(port, Host=f"localhost:{port}")[0].status == 200
-        assert answer(port, Host=f"evil.example:{port}")[0].status == 403
+        assert answer(port, Host="127.0.0.1")[0].status == 200, "as a browser says it of port 80"
+        for other in (f"evil.example:{port}", "evil.example", "127.0.0.1.evil.example", ""):
+            assert answer(port, Host=other)[0].status == 403
         assert answer(port, "/../../etc/passwd")[0].status == 404
     server = make_server(LiveReport(tmp_path), 0)
     assert server.server_address[0] == "127.0.0.1"
