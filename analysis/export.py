@@ -134,10 +134,11 @@ def _notes(results: Results, shown: Sequence[Column]) -> list[str]:
 
 def run_records(results: Results) -> list[dict[str, Any]]:
     """Return a record a run, typed; all have the same columns."""
-    return [_record(results, row) for row in results.rows]
+    detects = results.detects  # looks through all rows: asked once
+    return [_record(row, results.devices, detects) for row in results.rows]
 
 
-def _record(results: Results, row: Row) -> dict[str, Any]:
+def _record(row: Row, devices: Sequence[str], detects: bool) -> dict[str, Any]:
     """Return a run's columns, typed; a swept key that is also a column's name keeps both."""
     settings = {
         f"setting:{key}" if key in ALL_NUMBERS + TEXTS else key: value
@@ -147,10 +148,10 @@ def _record(results: Results, row: Row) -> dict[str, Any]:
     record |= {"seed": row.seed} | {name: getattr(row, name) for name in NUMBERS}
     record |= {name: getattr(row, name) for name in TEXTS if name != "flags"}
     record |= {"flags": BETWEEN_FLAGS.join(row.flags)}
-    if results.detects:
+    if detects:
         record |= {"detector": row.detector}
         record |= {name: row.of_detector.get(name) for name in OF_DETECTORS}
-    for name in results.devices:
+    for name in devices:
         timed = vars(row.further[name]) if name in row.further else {}
         record |= {f"{name}:{column}": timed.get(column) for column in _further_names()}
     return record
