@@ -36,7 +36,7 @@ def pull(study: str, source: str, outputs: Path, console: Console) -> Path:
             it has of it cannot be read.
     """
     folder = outputs / study
-    if Path(study).name != study or study.startswith("."):
+    if not _is_plain(study):
         raise ValueError(f"{study}: must be a study's name, not a path")
     if folder.exists():
         raise ValueError(f"{folder} exists: nothing is written over; --outputs names another place")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from analysis.configs import read_config
@@ -151,8 +150,8 @@ def _notes(
         )
     if base:
         yield f"to base: points above {base[0].label}, here and in the paper."
-    first = partial(map, lambda pair: pair[1].latency)
-    places = sorted({f"{one.place} beside {one.reference}" for one in first(pairs) if one})
+    timed = [variant.latency for _, variant in pairs if variant.latency]
+    places = sorted({f"{one.place} beside {one.reference}" for one in timed})
     if places:
         yield (
             f"ratio: {'; '.join(places)} (its name holds the input's shape, the paper's"

@@ -22,6 +22,7 @@ TIMES = (
 )
 SAMPLES = "latency_samples"
 CERTIFICATE = "certificate"
+FIELDS = ("passed", "relative_error", "top1_agreement", "ties", "tolerance", "problem")
 ELSEWHERE = ("versions", "warnings", "skipped_images")  # of a result: in the config, in the files
 
 
@@ -57,17 +58,13 @@ def tell_end(
     graph = run.deployed(settings.timed_shape) or {}
     kept = {name: value for name, value in scores.items() if name not in ELSEWHERE}
     tracker.summarise(kept | graph | _passed(certificate) | _timed(latency) | {"error": ""})
-    tracker.table(CERTIFICATE, ("network", "form", *_FIELDS), _comparisons(certificate))
+    tracker.table(CERTIFICATE, ("network", "form", *FIELDS), _comparisons(certificate))
     if latency:
         tracker.table(SAMPLES, ("sample", "round", "network", "ms"), _samples(latency))
-    if latency:
         tracker.write(f"{FILES}/{LATENCY}", json.dumps(as_record(latency)))
     tracker.keep((run.folder / name for name in KEPT), FILES)
     if settings.tracking.artifact and run.result():
         tracker.artifact(f"fused-{run.key}", (run.onnx, run.mnn, run.folder / "certificate.json"))
-
-
-_FIELDS = ("passed", "relative_error", "top1_agreement", "ties", "tolerance", "problem")
 
 
 def _passed(certificate: Mapping[str, Any]) -> dict[str, bool]:
@@ -80,7 +77,7 @@ def _comparisons(certificate: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     for network in ("untrained", "trained"):
         for form, row in certificate.get(network, {}).items():
             if isinstance(row, dict):
-                yield network, form, *(row[name] for name in _FIELDS)
+                yield network, form, *(row[name] for name in FIELDS)
 
 
 def _timed(latency: Measurement | None) -> dict[str, Any]:
