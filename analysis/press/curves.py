@@ -1,16 +1,17 @@
 """The curves of Tables 6 and 7: top-1 by epoch for each branch, and with and without shortcut."""
 
+from collections import Counter
 from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.paper.tables import read_csv
-from analysis.press.style import PAGE, mark, panels
+from analysis.press.style import PAGE, mark, panels, stroke
 from analysis.results import Results
 from analysis.variants import Variant, group
 
-NAME, BRANCH = "variant", "model.reparam"
+NAME, BRANCH, RELU = "variant", "model.reparam", "model.relu"
 WIDTH, SHORTCUT = "model.width", "model.shortcut"
 MOST = 16  # curves
 ROWS = (  # of Table 6: what its rows are called here
@@ -37,8 +38,10 @@ def branches_figure(results: Results) -> Figure:
     if len(curves) > MOST:
         raise ValueError(f"{len(curves)} variants are too many curves for a figure")
     figure, (ours, paper) = panels(2, PAGE, 2.6)
+    drawn: Counter[int] = Counter()  # of one row: variants that differ in a width, say
     for number, label, curve in curves:
-        style = mark(number) | {"markevery": max(1, len(curve) // 6)}
+        style = mark(number) | stroke(drawn[number]) | {"markevery": max(1, len(curve) // 6)}
+        drawn[number] += 1
         ours.plot(range(1, len(curve) + 1), curve, label=f"{label}: {curve[-1]:.2f}", **style)
     ours.set_title(f"(a) {results.study}, mean over seeds")
     ours.set_xlabel("epoch")
@@ -84,8 +87,14 @@ def mean_curve(results: Results, variant: Variant) -> list[float]:
 
 
 def _place(variant: Variant) -> int | None:
-    """Return the table's row of a variant, by its branches or its name in sweeps/table6.yaml."""
+    """Return the table's row of a variant, by its branches or its name in sweeps/table6.yaml.
+
+    Of networks with a ReLU elsewhere than after the add the table has one, BN with both.
+    """
     name = variant.settings.get(BRANCH) or variant.settings.get(NAME)
+    relu = variant.settings.get(RELU) or "after_add"
+    if relu != "after_add" and name not in ROWS[0]:  # without a branch there is one ReLU alone
+        name = "bn+relu" if (name, relu) == ("bn", "both") else None
     return next((n for n, names in enumerate(ROWS) if name in names), None)
 
 

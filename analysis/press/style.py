@@ -20,6 +20,7 @@ COLORS = (
     "#661100",
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+DASHES, FILLS = ("-", "--", ":", "-."), ("full", "none", "left", "right")
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 7,
@@ -66,6 +67,14 @@ def mark(number: int) -> dict[str, Any]:
     return {
         "color": COLORS[number % len(COLORS)],
         "marker": MARKERS[(number + number // len(COLORS)) % len(MARKERS)],
+    }
+
+
+def stroke(number: int) -> dict[str, Any]:
+    """Return dashes and the marker's filling: 16 of them tell series of one `mark` apart."""
+    return {
+        "linestyle": DASHES[number % len(DASHES)],
+        "fillstyle": FILLS[number // len(DASHES) % len(FILLS)],
     }
 
 

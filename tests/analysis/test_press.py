@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import studies
+from matplotlib.lines import Line2D
 from test_paper_operators import ADD, CONCAT, made_up, write
 
 from analysis.__main__ import main
-from analysis.press.style import COLORS
+from analysis.press.curves import branches_figure
+from analysis.press.style import COLORS, styled
 from analysis.results import load
 
 BRANCHES = ("no-reparam", "id", "dconv", "bn", "dconv+bn", "id+dconv+bn", "bn+relu")
@@ -84,6 +86,38 @@ def test_table6_has_a_curve_for_each_branch_and_the_papers_scores(tmp_path):
     ends = [f"{name}: {load(folder).curve(row)[-1].score:.2f}" for name, row in rows_of(folder)]
     assert set(ends) <= set(said) and len(ends) == 7
     assert "bn (+ReLU)" in said
+
+
+def branches_drawn(outputs: Path, settings: list[dict[str, str]]) -> list[Line2D]:
+    """Return the learning curves of a study with these settings, a run each."""
+    rows = []
+    for number, own in enumerate(settings):
+        rows.append(studies.run(key=f"v{number}", top1=97 + number / 10) | own)
+        studies.write_curve(outputs, f"v{number}", 97 + number / 10)
+    swept = " ".join(settings[0])
+    with styled():
+        return branches_figure(load(studies.write_study(outputs, rows, swept=swept))).axes[0].lines
+
+
+def test_variants_of_one_branch_are_told_apart_by_their_lines(tmp_path):
+    widths = [f"{n / 10}" for n in range(5, 13)]
+    own = [{"model.reparam": name, "model.width": w} for name in ("bn", "id") for w in widths]
+    lines = branches_drawn(tmp_path, own)
+    looks = [(line.get_marker(), line.get_linestyle(), line.get_fillstyle()) for line in lines]
+    assert len(set(looks)) == len(own) == 16
+    assert len({line.get_color() for line in lines}) == 2
+
+
+def test_a_second_relu_makes_a_variant_another_row_of_table6_or_none(tmp_path):
+    pairs = [(branch, relu) for branch in ("none", "bn", "id") for relu in ("after_add", "both")]
+    own = [{"model.reparam": branch, "model.relu": relu} for branch, relu in pairs]
+    lines = branches_drawn(tmp_path, own)
+    names = [str(line.get_label()).partition(":")[0] for line in lines]
+    assert sorted(names[:2]) == ["reparam=none after_add", "reparam=none both"], (
+        "the ReLU acts in no other way"
+    )
+    assert names[2:] == ["id after_add", "bn after_add", "bn both"], "id with both is in no row"
+    assert [line.get_color() for line in lines[2:]] == [COLORS[1], COLORS[3], COLORS[6]]
 
 
 def rows_of(folder: Path):
