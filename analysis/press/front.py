@@ -15,6 +15,7 @@ from analysis.paper.tables import read_csv
 from analysis.press.labels import Label, Line, place
 from analysis.press.style import COLUMN, PAGE, mark, panels
 from analysis.results import Results
+from analysis.tradeoff import x_ends
 from repghost.objective import TOP1
 
 Span = tuple[float, float]
@@ -64,13 +65,10 @@ def _study(axes: Axes, front: Front, number: int, several: bool) -> None:
 
 def _ends(front: Front, i: int) -> tuple[Span, Span]:
     """Return the 95 % intervals of a variant's latency and score; without one both ends are it."""
-    (x, y), variant = front.values[i], front.variants[i]
-    latency, score = variant.latency, variant.score
-    low, high = (latency.low, latency.high) if latency else (None, None)
-    interval = score.interval if score else None
-    return (x if low is None else min(low, x), x if high is None else max(high, x)), (
-        interval or (y, y)
-    )
+    variant = front.variants[i]
+    low, _, high = x_ends(variant)
+    y, interval = front.values[i][1], variant.score.interval if variant.score else None
+    return (low, high), interval or (y, y)
 
 
 def _labels(front: Front) -> list[Label]:
