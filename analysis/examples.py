@@ -59,10 +59,11 @@ def read_examples(
     """
     found: dict[int, Examples] = {}
     for i in order:
-        scored = [row for row in variants[i].finished if row.detector and row.score is not None]
-        if not scored or len(found) == READ_AT_MOST:
+        if len(found) == READ_AT_MOST:
+            break
+        best = variants[i].best_run
+        if best is None or not best.detector:
             continue
-        best = max(scored, key=lambda row: row.score or 0.0)
         if examples := _examples(results.runs_dir / best.key / FILE, best):
             found[i] = examples
     return found

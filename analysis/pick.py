@@ -48,15 +48,11 @@ def pick(results: Results, budget: Budget, out: Path, place: str = "") -> list[s
     if not fitting:
         raise ValueError(f"{results.study}: {' '.join(budget_words(front, budget))}")
     i = fitting[0]
-    row = chosen_run(front.variants[i])
+    row = front.variants[i].best_run
+    assert row is not None  # a front is of variants with scores
     _write_whole(out, lambda folder: _fill(results, front, i, row, budget, folder))
     said = budget_words(front, budget) or [f"the most accurate is {front.variants[i].label}"]
     return [*said, f"seed {row.seed} (run {row.key}) is in {out}"]
-
-
-def chosen_run(variant: Variant) -> Row:
-    """Return the run with the highest top-1, of equal ones that of the lowest seed."""
-    return min(variant.finished, key=lambda row: (-(row.score or 0.0), row.seed or 0))
 
 
 def _one_front(results: Results, place: str) -> Front:

@@ -114,6 +114,12 @@ class Variant:
         return tuple(row for row in self.rows if row.state == "finished")
 
     @property
+    def best_run(self) -> Row | None:
+        """The finished run with the highest score, of equal ones that of the lowest seed."""
+        scored = [row for row in self.finished if row.score is not None]
+        return min(scored, key=lambda row: (-(row.score or 0.0), row.seed or 0), default=None)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds behind the scores."""
         return tuple(sorted(row.seed for row in self.finished if row.seed is not None))

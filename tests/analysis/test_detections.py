@@ -52,6 +52,15 @@ def test_the_best_runs_come_first_and_of_each_variant_the_best_seed(tmp_path):
     assert sorted(shown) == ["again", "retinanet0.1", "retinanet0.3"]
 
 
+def test_of_seeds_with_equal_scores_it_is_the_lowest_whatever_the_order_of_the_file(tmp_path):
+    first = row(0.1, 20.0, 1.0) | {"key": "second", "seed": 1}
+    folder = write(tmp_path, first, first | {"key": "first", "seed": 0})
+    for key in ("first", "second"):
+        write_examples(tmp_path, key)
+    html = render(load(folder))
+    assert "% · run first</span>" in html and "% · run second</span>" not in html
+
+
 def test_forty_runs_with_large_images_stay_within_the_budget(tmp_path):
     rows = [row(round(0.1 * n, 1), 10.0 + n, 1.0 + n) for n in range(1, 41)]
     folder = write(tmp_path, *rows)

@@ -11,7 +11,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from analysis.__main__ import main
-from analysis.pick import chosen_run
 from analysis.results import load
 from analysis.shipping import labels_of, preprocessing
 from analysis.variants import group
@@ -197,4 +196,4 @@ def test_of_several_seeds_the_best_is_taken_and_of_equal_ones_the_lowest(tmp_pat
         for seed, top1 in ((2, 71.0), (1, 71.0), (0, 70.0))
     ]
     (variant,) = group(load(studies.write_study(tmp_path, rows)))
-    assert chosen_run(variant).seed == 1
+    assert variant.best_run.seed == 1
