@@ -11,6 +11,7 @@ from analysis.examples import Examples, read_examples
 from analysis.findings import Findings, find
 from analysis.fronts import Front, fronts
 from analysis.results import Results
+from analysis.run_files import profile_files
 from analysis.samples import Rounds, read_rounds
 
 if TYPE_CHECKING:
@@ -77,29 +78,28 @@ def standings(found: Findings, seen: Sequence[Front]) -> dict[int, Standing]:
 
 
 def _profiles(folder: Path, found: Findings) -> "dict[str, list[Profile]]":
-    """Return the operator profiles of the study's graphs; a file that cannot be read is none."""
+    """Return the newest profile of each of the first `PROFILES_SHOWN` graphs that have one.
+
+    A file that cannot be read is none.
+    """
     graphs = dict.fromkeys(found.variants[i].fingerprint for i in _front_first(found))
-    files = {graph: path for graph in graphs if graph and (path := _newest(folder, graph))}
+    files = profile_files(folder, graphs)
     if not files:
         return {}
     from repghost.latency.profile import read_profiles
 
     profiles: dict[str, list[Profile]] = {}
-    for graph, path in list(files.items())[:PROFILES_SHOWN]:
+    for graph in [graph for graph in graphs if graph in files][:PROFILES_SHOWN]:
         try:
-            profiles[graph] = read_profiles(path)[:2]
+            profiles[graph] = read_profiles(max(files[graph], key=_written))[:2]
         except ValueError:
             continue
     return profiles
 
 
+def _written(path: Path) -> tuple[float, str]:
+    return path.stat().st_mtime, path.name
+
+
 def _front_first(found: Findings) -> list[int]:
     return sorted(range(len(found.variants)), key=lambda i: i not in found.front)
-
-
-def _newest(folder: Path, graph: str) -> Path | None:
-    """Return the newest profile of a graph: a name begins with the first part of its print."""
-    if not all(char.isalnum() for char in graph):
-        return None
-    found = sorted(folder.glob(f"{graph}-*.json"), key=lambda path: path.stat().st_mtime)
-    return found[-1] if found else None

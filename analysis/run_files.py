@@ -30,6 +30,17 @@ def read_object(path: Path) -> dict[str, Any]:
     return object_in(read_if_there(path))
 
 
+def profile_files(folder: Path, graphs: Iterable[str]) -> dict[str, list[Path]]:
+    """Return the operator profiles of these graphs by graph: a file's name begins with its own."""
+    wanted = set(graphs) - {""}
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.json")):
+        graph = path.name.partition("-")[0]
+        if graph in wanted:
+            found.setdefault(graph, []).append(path)
+    return found
+
+
 def _epochs(lines: Iterable[str], score: str) -> Iterator[Epoch]:
     for line in lines:
         record = object_in(line)

@@ -17,7 +17,7 @@ from analysis.fronts import fronts
 from analysis.material import standings
 from analysis.palette import in_light
 from analysis.results import Results, load
-from analysis.run_files import read_object
+from analysis.run_files import profile_files, read_object
 from analysis.samples import further_measurements
 from analysis.tradeoff import tradeoff
 from analysis.views.effects import effect_figures
@@ -120,9 +120,9 @@ def _tell(tracker: Tracker, results: Results) -> None:
 
 def _profiles(results: Results) -> list[Path]:
     """Return the operator profiles of the study's graphs."""
-    graphs = {row.fingerprint for row in results.rows if row.fingerprint}
-    found = sorted((results.study_dir.parent / PROFILES).glob("*.json"))
-    return [path for path in found if path.name.partition("-")[0] in graphs]
+    graphs = (row.fingerprint for row in results.rows)
+    files = profile_files(results.study_dir.parent / PROFILES, graphs)
+    return [path for paths in files.values() for path in paths]
 
 
 def scalars(results: Results, found: Findings) -> dict[str, Any]:
