@@ -28,9 +28,11 @@ def paper(asked: Asked) -> None:
     """Print the paper's tables beside our numbers.
 
     Raises:
-        ValueError: a table that was asked for by name has no data, or the costs cannot be counted.
+        ValueError: a table that was asked for by name has no data, the costs cannot be counted,
+            or a study is named with an option that says nothing of it.
     """
     if asked.study:
+        _refuse_idle(asked)
         from analysis.paper.study import study_sheets
 
         _print(study_sheets(asked.study), asked.markdown)
@@ -47,6 +49,18 @@ def paper(asked: Asked) -> None:
                 raise
             sheets.append(Sheet(f"Left out: {error}", (), ()))
     _print(sheets, asked.markdown)
+
+
+def _refuse_idle(asked: Asked) -> None:
+    options = {
+        "--costs": asked.costs,
+        "--latency": asked.latency,
+        "--operators": asked.operators,
+        "--device": asked.device is not None,
+    }
+    idle = ", ".join(option for option, is_given in options.items() if is_given)
+    if idle:
+        raise ValueError(f"{idle}: not for one study, whose tables are printed whole: leave it out")
 
 
 def _costs() -> list[Sheet]:

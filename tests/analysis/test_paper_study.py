@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from analysis.__main__ import main
 from analysis.paper.study import printed_rows, study_sheets
 from repghost.models.repghost_spec import GhostNetSpec, RepGhostNetSpec
 from repghost.models.spec import ModelSpec
@@ -82,6 +83,14 @@ def test_a_study_at_work_shows_what_it_has(tmp_path):
 def test_a_study_of_other_networks_is_refused(tmp_path):
     with pytest.raises(ValueError, match="none of its networks is in a table of the paper"):
         study_sheets(study(tmp_path, [(network(width=0.3), 0, {"top1": 90.0})]))
+
+
+@pytest.mark.parametrize("option", ["--costs", "--latency", "--operators", "--device=here"])
+def test_an_option_that_says_nothing_of_a_study_is_refused(tmp_path, option):
+    folder = study(tmp_path, [(network(), 0, {"top1": 90.0})])
+    with pytest.raises(SystemExit) as caught:
+        main(["paper", str(folder), "--markdown", option])
+    assert f"{option.partition('=')[0]}: not for one study" in str(caught.value.code)
 
 
 def test_table6_has_the_papers_seven_rows():
