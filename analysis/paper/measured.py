@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from analysis.configs import read_config
 from analysis.further import Timed
 from analysis.paper.intervals import ONE, quotient
 from analysis.paper.tables import BASE
@@ -141,3 +142,10 @@ def spec_of_run(config: Path) -> ModelSpec | None:
         return spec_class(model["family"])(**model)
     except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError):
         return None
+
+
+def data_of_run(config: Path) -> str:
+    """Return the data set of a run: the name or folder that its config gives, or its kind."""
+    flat = read_config(config)
+    names = (flat.get(f"data.{key}", "null") for key in ("name", "root", "kind"))
+    return next((name for name in names if name != "null"), "unknown data")

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.configs import read_config
-from analysis.paper.measured import spec_of_run
+from analysis.paper.measured import data_of_run, spec_of_run
 from analysis.paper.sheet import Sheet
 from analysis.paper.table4 import table4_sheet
 from analysis.paper.tables import BASE, paper_rows, read_csv
-from analysis.results import Results, Row, load
+from analysis.results import Results, load
 from analysis.texts import MISSING, listed, network_name, number, ratio_text, score_text
 from analysis.variants import Variant, group
 from repghost.models.paper import ENTRIES
@@ -45,7 +44,7 @@ def study_sheets(study: Path) -> list[Sheet]:
     """
     results = load(study)
     if results.detects:
-        return [table4_sheet(study)]
+        return [table4_sheet(results)]
     ours = _networks(results)
     tables = {table: list(printed_rows(table)) for table in TABLES}
     sheets = [
@@ -120,13 +119,6 @@ def _to_base(row: Printed, variant: Variant, base: Pair | None) -> tuple[str, st
     return here, _points(_less(row.top1, printed.top1))
 
 
-def _data(results: Results, row: Row) -> str:
-    """Return the data set of a run: the name or folder that its config gives, or its kind."""
-    config = read_config(results.runs_dir / row.key / "config.yaml")
-    names = (config.get(f"data.{key}", "null") for key in ("name", "root", "kind"))
-    return next((name for name in names if name != "null"), "unknown data")
-
-
 def _mean(variant: Variant) -> float | None:
     return variant.score.mean if variant.score else None
 
@@ -142,7 +134,8 @@ def _points(value: float | None, digits: int = 1) -> str:
 def _notes(
     results: Results, pairs: Sequence[Pair], base: Pair | None, missing: Sequence[str]
 ) -> Iterator[str]:
-    trained = sorted({_data(results, row) for _, variant in pairs for row in variant.finished})
+    keys = [row.key for _, variant in pairs for row in variant.finished]
+    trained = sorted({data_of_run(results.runs_dir / key / "config.yaml") for key in keys})
     if trained:
         yield (
             f"Trained on {listed(trained)}, the paper on ImageNet; a difference of top-1 says"

@@ -2,9 +2,8 @@
 
 import csv
 
-import pytest
-
-from analysis.paper.table4 import table4_sheet
+from analysis.paper.sheet import Sheet
+from analysis.paper.study import study_sheets
 from repghost.detection.spec import TaskSpec
 from repghost.models.baselines import MobileNetV3Spec
 from repghost.models.repghost_spec import RepGhostNetSpec
@@ -15,18 +14,20 @@ from repghost.training.spec import DataSpec, RecipeSpec
 from repghost.variant import Variant
 
 DATA = DataSpec(kind="coco", root="tiny", max_size=64)
-FOUND = {"map": "51.25", "backbone_ms": "2.5", "backbone_share": "0.25", "latency_ms": "10"}
+TIMED = {"latency_ms": "10", "device": "here", "reference": "repghostnet-0.5x-1x3x64x64-1000"}
+FOUND = {"map": "51.25", "backbone_ms": "2.5", "backbone_share": "0.25"} | TIMED
 
 
-def study(tmp_path, detectors: list[tuple[str, ModelSpec]]):
+def study(tmp_path, detectors: list[tuple[str, ModelSpec]], **columns: str):
     rows = []
     for kind, model in detectors:
         variant = Variant(model, DATA, RecipeSpec(), 0, TaskSpec(kind))
         Run(tmp_path, variant.key).write_config(variant)
         masks = {"mask_map": "40.5"} if kind == "maskrcnn" else {}
-        rows.append({"key": variant.key, "detector": kind, **FOUND, **masks})
+        own = {"study": "table4", "key": variant.key, "state": "finished", "detector": kind}
+        rows.append(own | FOUND | masks | columns)
     folder = tmp_path / "table4"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     with (folder / "results.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [*HEAD, *TAIL, *DETECTION])
         writer.writeheader()
@@ -34,9 +35,14 @@ def study(tmp_path, detectors: list[tuple[str, ModelSpec]]):
     return folder
 
 
+def table4(folder) -> Sheet:
+    (sheet,) = study_sheets(folder)
+    return sheet
+
+
 def test_a_backbone_stands_beside_its_numbers_in_the_paper(tmp_path):
     ours = RepGhostNetSpec(width=1.3)
-    sheet = table4_sheet(study(tmp_path, [("retinanet", ours), ("maskrcnn", ours)]))
+    sheet = table4(study(tmp_path, [("retinanet", ours), ("maskrcnn", ours)]))
     name = ours.describe()
     here = ("10.000", "2.500", "25.0 %", "51.2")
     assert sheet.rows == [
@@ -49,12 +55,24 @@ def test_a_backbone_stands_beside_its_numbers_in_the_paper(tmp_path):
 def test_a_backbone_that_the_paper_has_not_has_none_of_its_numbers(tmp_path):
     small = MobileNetV3Spec(size="small", width=1.0)
     others = [("retinanet", small), ("retinanet", RepGhostNetSpec(width=0.5))]
-    for row in table4_sheet(study(tmp_path, others)).rows:
+    for row in table4(study(tmp_path, others)).rows:
         assert row[-4:] == ("-",) * 4
 
 
-def test_a_study_without_a_detector_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no detector"):
-        table4_sheet(study(tmp_path, []))
-    with pytest.raises(ValueError, match="no such file"):
-        table4_sheet(tmp_path / "nowhere")
+def test_a_run_without_its_config_leaves_the_others_in_the_table(tmp_path):
+    folder = study(tmp_path, [("retinanet", RepGhostNetSpec(width=w)) for w in (1.3, 1.5)])
+    first = min((tmp_path / "runs").glob("*/config.yaml"))
+    first.unlink()
+    rows = {row[0]: row for row in table4(folder).rows}
+    key = first.parent.name
+    assert rows.pop(key)[1:] == ("RetinaNet", "10.000", "2.500", "25.0 %", "51.2", *"-" * 5)
+    ((*_, masks),) = rows.values()
+    assert len(rows) == 1 and masks == "-"
+
+
+def test_the_notes_say_where_it_was_timed_once_it_was(tmp_path):
+    models = [("retinanet", RepGhostNetSpec(width=1.3))]
+    timed = table4(study(tmp_path / "timed", models))
+    assert "timed on here beside repghostnet-0.5x-1x3x64x64-1000 (" in timed.notes[0]
+    waiting = table4(study(tmp_path / "waiting", models, **dict.fromkeys(TIMED, "")))
+    assert "Trained on tiny; not timed yet." in waiting.notes[0]
