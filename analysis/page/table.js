@@ -51,7 +51,8 @@ function sortBy(button) {
     return button.dataset.kind === "number" ? Number.parseFloat(text) : text;
   };
   const missing = (v) => v === "" || v === "-" || Number.isNaN(v);
-  const order = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true }));
+  // Settings are text: as such 0.8 would come before 0.58.
+  const order = (a, b) => (Number.isNaN(a - b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b);
   const sorted = rowsOf().map((row) => [value(row), row]).sort(([a], [b]) => {
     if (missing(a) || missing(b)) return missing(a) - missing(b);
     return down ? order(b, a) : order(a, b);

@@ -129,6 +129,15 @@ def test_a_heading_sorts_numbers_as_numbers_and_back(browser, ablation):
         assert heading.get_attribute("aria-sort") == "descending"
 
 
+def test_a_heading_sorts_settings_by_value_where_they_are_numbers(browser, tmp_path):
+    widths = ("0.8", "0.58", "1.11", "0.5")
+    rows = [studies.run(**{"model.width": width}) for width in widths]
+    folder = studies.write_study(tmp_path, rows, swept="model.width")
+    with opened(browser, write_report(folder)) as page:
+        page.locator("#variants th button", has_text="width").click()
+        assert page.locator("#variants button.open").all_inner_texts() == sorted(widths)
+
+
 def test_the_csv_holds_what_the_filters_leave(browser, ablation):
     with opened(browser, write_report(ablation)) as page:
         page.select_option("select[data-key='model.reparam']", label="id")
