@@ -17,10 +17,12 @@ from typing import Any
 from analysis.bars import latency_bars
 from analysis.curves import learning_curves
 from analysis.figures import Figure
+from analysis.findings import run_label
 from analysis.material import Material, gather
 from analysis.results import Results, load
 from analysis.sections import body
-from analysis.tradeoff import tradeoff
+from analysis.texts import latency_text, score_text
+from analysis.tradeoff import standing_text, tradeoff
 from analysis.variants import Variant
 from analysis.views.effects import effect_figures
 from analysis.views.operators import operators_figure
@@ -155,21 +157,16 @@ def _study(material: Material) -> dict[str, Any]:
     runs: list[dict[str, Any]] = []
     variants = []
     for i, variant in enumerate(found.variants):
-        runs += [{"variant": i, "label": _run_name(variant, n)} for n in range(len(variant.rows))]
+        runs += [{"variant": i, "label": run_label(row)} for row in variant.rows]
         variants.append(_variant(material, variant, i))
     return {
         "name": material.results.study,
         "keys": list(material.results.swept),
-        "score": {"name": found.objective.name, "label": found.objective.label},
+        "score": found.objective.name,
         "variants": variants,
         "runs": runs,
         "rounds": rounds_of_graphs(material),
     }
-
-
-def _run_name(variant: Variant, n: int) -> str:
-    seed = variant.rows[n].seed
-    return variant.label if seed is None else f"{variant.label}, seed {seed}"
 
 
 def _variant(material: Material, variant: Variant, i: int) -> dict[str, Any]:
@@ -180,7 +177,11 @@ def _variant(material: Material, variant: Variant, i: int) -> dict[str, Any]:
         "settings": variant.settings,
         "state": variant.state,
         "graph": variant.fingerprint,
-        "front": i in material.found.front,
+        "words": {
+            f"{objective.label} %": score_text(score),
+            "latency ms": latency_text(latency),
+            "front": standing_text(standing),
+        },
         "columns": {
             "seeds": score.n if score else 0,
             objective.name: score.mean if score else None,
@@ -213,7 +214,7 @@ def _page(name: str) -> str:
 def _page_script() -> str:
     """Return the page's own code, its parts in one function, as a browser hashes it."""
     code = "\n".join(_page(name) for name in PARTS)
-    return f'"use strict";\n(() => {{\n{code}}})();\n'.replace("\r\n", "\n")
+    return f'"use strict";\n(() => {{\n{code}}})();\n'
 
 
 def _source_hash(code: str) -> str:

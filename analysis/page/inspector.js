@@ -48,18 +48,9 @@ function runWords(run) {
 function wordsOf(variant) {
   const one = study.variants[variant];
   const rounds = study.rounds[one.graph];
-  const c = one.columns;
-  const [score, std] = [c[study.score.name], c[`${study.score.name}_std`]];
-  const digits = (value, n) => (value === null ? "-" : value.toFixed(n));
-  const facts = [
-    ["state", one.state],
-    [`${study.score.label} %`, digits(score, 2) + (std === null ? "" : ` ± ${std.toFixed(2)}`)],
-    ["latency ms", `${digits(c.latency_ms, 3)} [${digits(c.latency_low, 3)}, ${digits(c.latency_high, 3)}]`],
-    ["front", c.front_status === null ? "-" : `${c.front_status}, chance ${c.front_chance.toFixed(2)}`],
-    ["latency samples", rounds ? rounds.words : "none"],
-  ];
+  const facts = { state: one.state, ...one.words, "latency samples": rounds ? rounds.words : "none" };
   const list = element("dl", undefined, { className: "facts" });
-  for (const [name, value] of facts) {
+  for (const [name, value] of Object.entries(facts)) {
     const pair = element("div");
     pair.append(element("dt", name), element("dd", value));
     list.append(pair);

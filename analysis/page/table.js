@@ -18,7 +18,7 @@ function filterValues() {
 const valuesOf = (key) => [...new Set(study.variants.map((variant) => variant.settings[key]))];
 
 function passes(variant, row, { words, latency, least, picks }) {
-  const { latency_ms: ms, [study.score.name]: score } = variant.columns;
+  const { latency_ms: ms, [study.score]: score } = variant.columns;
   const text = row.textContent.toLowerCase() + " " + variant.label.toLowerCase();
   return words.every((word) => text.includes(word))
     && picks.every(([key, value]) => variant.settings[key] === value)

@@ -73,6 +73,18 @@ def test_a_click_on_a_point_opens_its_curves_certificate_and_config(browser, abl
         assert '"relative_error": 3.1e-07' in first
 
 
+def test_a_chosen_variant_has_the_numbers_of_the_table(browser, tmp_path):
+    rows = [
+        studies.run(**{"model.reparam": "bn"}, latency_ms=52.5, latency_low=52, latency_high=53),
+        studies.failed("no memory", **{"model.reparam": "id"}),
+    ]
+    folder = studies.write_study(tmp_path, rows, swept="model.reparam")
+    with opened(browser, write_report(folder)) as page:
+        for name, numbers in (("bn", ["98.61", "52.50 [52.00, 53.00]"]), ("id", ["-", "-"])):
+            page.select_option("#chosen", label=name)
+            assert page.locator("#chosen-words dd").all_inner_texts()[1:3] == numbers
+
+
 def test_the_table_opens_a_variant_by_keyboard(browser, ablation):
     with opened(browser, write_report(ablation)) as page:
         page.locator("#variants button.open").nth(2).focus()
