@@ -52,7 +52,7 @@ function axis(given) {
 }
 
 function layoutOf(figure, element, print) {
-  const given = figure.layout;
+  const given = structuredClone(figure.layout); // plotly writes a zoom into what it is given
   const on = layersOn(figure);
   const range = (name, own) => (on.length
     ? [Math.min(own[0], ...on.map((l) => l[name][0])), Math.max(own[1], ...on.map((l) => l[name][1]))] : own);
@@ -70,6 +70,8 @@ function layoutOf(figure, element, print) {
       font: { color: cssColor("--ink"), size: FONT_PX },
     },
     hovermode: "closest",
+    // A zoom outlasts what filters do, not a layer that has to come into sight.
+    uirevision: figure.of && JSON.stringify(on.map((layer) => layer.name)),
     dragmode: matchMedia("(pointer: coarse)").matches || innerWidth < 520 ? false : "zoom",
   };
 }
@@ -98,9 +100,18 @@ function draw(name, print = false) {
   }
 }
 
+const isDrawn = (name) => drawn.has(document.getElementById(name));
+
 function redraw(print = false) {
   for (const name of Object.keys(figures)) {
-    if (print || drawn.has(document.getElementById(name))) draw(name, print);
+    if (print || isDrawn(name)) draw(name, print);
+  }
+}
+
+// Draws anew what is of variants or runs, some of which a filter may leave out.
+function redrawFiltered() {
+  for (const [name, figure] of Object.entries(figures)) {
+    if (figure.of && isDrawn(name)) draw(name);
   }
 }
 
@@ -134,7 +145,7 @@ function bindFigures() {
     const one = figures.operators.choices[Number(chosen.value)];
     figures.operators.data = one.data;
     document.getElementById("evidence").replaceChildren(...one.evidence.map((line) => element("p", line)));
-    if (drawn.has(document.getElementById("operators"))) draw("operators");
+    if (isDrawn("operators")) draw("operators");
   };
   if (chosen) {
     chosen.addEventListener("change", showProfile);

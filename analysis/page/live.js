@@ -35,10 +35,10 @@ function choose({ fields, variant, focus, sorted, down, place }) {
   for (const field of fieldsOf()) {
     const value = fields.get(fieldName(field));
     if (value === undefined) continue;
-    if (field.type === "checkbox") field.checked = value;
-    else if (field.tagName === "SELECT") field.selectedIndex = Math.max(0, [...field.options].findIndex((o) => o.textContent === value));
+    if (field.type === "checkbox") {
+      if (field.checked !== value) field.click();
+    } else if (field.tagName === "SELECT") field.selectedIndex = Math.max(0, [...field.options].findIndex((o) => o.textContent === value));
     else field.value = value;
-    if (field.type === "checkbox") field.dispatchEvent(new Event("change"));
     if (focus !== null && fieldName(field) === focus) field.focus({ preventScroll: true });
   }
   const heading = [...document.querySelectorAll("#variants th")].find((th) => th.textContent === sorted);
@@ -59,18 +59,24 @@ async function take(text) {
   choose(kept);
 }
 
-async function ask() {
-  try {
-    const answer = await fetch(location.pathname, { headers: { "If-None-Match": tag }, cache: "no-store" });
-    if (answer.status === 200) {
-      const text = await answer.text();
-      tag = answer.headers.get("ETag");
-      await take(text);
-    }
-    const fine = answer.status === 200 || answer.status === 304;
-    noteLive(fine ? `Live: follows the sweep, every ${ASK_MS / 1000} s.` : await answer.text());
-  } catch {
-    noteLive(GONE);
+async function sent() {
+  const answer = await fetch(location.pathname, { headers: { "If-None-Match": tag }, cache: "no-store" });
+  return { status: answer.status, news: answer.headers.get("ETag"), text: await answer.text() };
+}
+
+// Takes what is new; returns in words how that went. What could not be shown is asked for again.
+async function follow() {
+  const answer = await sent().catch(() => null);
+  if (answer === null) return GONE;
+  const { status, news, text } = answer;
+  if (status === 200) {
+    await take(text);
+    tag = news;
   }
+  return status === 200 || status === 304 ? `Live: follows the sweep, every ${ASK_MS / 1000} s.` : text;
+}
+
+async function ask() {
+  noteLive(await follow().catch((error) => `What the server sent could not be shown (${error}).`));
   setTimeout(ask, ASK_MS);
 }

@@ -39,7 +39,7 @@ function applyFilters() {
   shown = all ? null : left;
   document.getElementById("count").textContent = all
     ? `${left.size} variants` : `${left.size} of ${study.variants.length} variants`;
-  redraw();
+  redrawFiltered();
 }
 
 function sortBy(button) {

@@ -116,6 +116,50 @@ def test_filters_leave_the_same_variants_in_table_scatter_and_count(browser, abl
         assert all("0.5" in row for row in shown_rows(page))
 
 
+def range_of(page, name: str) -> list[float]:
+    return page.evaluate(f"document.getElementById('{name}')._fullLayout.xaxis.range")
+
+
+def zoom(page, name: str) -> list[float]:
+    """Drag over a part of a figure; return the range of its x axis from then on."""
+    drawn(page, name)
+    before = range_of(page, name)
+    box = page.locator(f"#{name} .nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 150, steps=5)
+    page.mouse.up()
+    there = f"document.getElementById('{name}')._fullLayout.xaxis.range[0]"
+    page.wait_for_function(f"{there} !== {before[0]}")
+    return range_of(page, name)
+
+
+def test_a_filter_leaves_the_zoom_and_the_figures_that_it_does_not_touch(browser, ablation):
+    with opened(browser, write_report(ablation)) as page:
+        drawn(page, "effects")
+        page.evaluate("""() => {
+            window.redrawn = 0;
+            document.getElementById("effects").on("plotly_afterplot", () => { redrawn += 1; });
+        }""")
+        zoomed = {name: zoom(page, name) for name in ("tradeoff", "loss")}
+        page.select_option("select[data-key='model.width']", label="1.0")
+        assert page.evaluate(POINTS) == 4
+        assert {name: range_of(page, name) for name in zoomed} == zoomed
+        assert page.evaluate("redrawn") == 0
+
+
+def test_a_layer_that_is_switched_on_is_in_sight_whatever_was_zoomed_to(browser, ablation):
+    with opened(browser, write_report(ablation)) as page:
+        drawn(page, "tradeoff")
+        page.check("[data-layer=paper]")
+        whole = range_of(page, "tradeoff")
+        zoom(page, "tradeoff")
+        page.uncheck("[data-layer=paper]")
+        zoom(page, "tradeoff")
+        page.check("[data-layer=paper]")
+        assert range_of(page, "tradeoff") == whole
+
+
 def test_filters_hold_for_curves_and_parallel_coordinates(browser, ablation):
     with opened(browser, write_report(ablation)) as page:
         page.select_option("select[data-key='model.width']", label="1.5")

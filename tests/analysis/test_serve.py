@@ -93,3 +93,25 @@ def test_an_open_page_follows_the_sweep_and_keeps_what_was_chosen(browser, tmp_p
         assert "follows the sweep" in page.locator("#live").inner_text()
         page.close()
     assert problems == []
+
+
+@pytest.mark.browser
+def test_news_that_cannot_be_shown_are_said_to_be_that_and_asked_for_again(browser, tmp_path):
+    asked = []
+
+    def garbled(route):
+        asked.append(route.request.headers["if-none-match"])
+        route.fulfill(status=200, body="<p>", headers={"ETag": '"garbled"'})
+
+    with served(studies.write_demo(tmp_path)) as port:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.wait_for_selector("#live:has-text('follows the sweep')")
+        page.route("**/", garbled)
+        page.wait_for_selector("#live:has-text('could not be shown')", timeout=10_000)
+        with page.expect_response("**/"):
+            pass
+        page.unroute("**/")
+        page.wait_for_selector("#live:has-text('follows the sweep')", timeout=10_000)
+        page.close()
+    assert len(asked) > 1 and len(set(asked)) == 1 and "garbled" not in asked[0]
