@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analysis.figures import Figure, latency_facts, literal
 from analysis.findings import Findings
-from analysis.texts import number
+from analysis.texts import number, shortened
 from analysis.variants import Latency, Variant
 
 LABEL_LENGTH = 32
@@ -16,7 +16,7 @@ def latency_bars(found: Findings) -> Figure:
     timed = _timed(found.variants)
     ratios = all(latency.ratio is not None for _, latency in timed)
     spans = [_ratio_span(latency) if ratios else _ms_span(latency) for _, latency in timed]
-    names = [literal(_short(variant.label)) for variant, _ in timed]
+    names = [literal(shortened(variant.label, LABEL_LENGTH)) for variant, _ in timed]
     rows = list(range(len(timed)))
     bars = {
         "type": "bar",
@@ -94,7 +94,3 @@ def _hover(variant: Variant) -> str:
     ]
     lines = [f"{literal(name)} <b>{literal(value)}</b>" for name, value in facts]
     return "<br>".join([f"<b>{literal(variant.label)}</b>", *lines])
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + "…"

@@ -56,6 +56,11 @@ def ms_digits(ms: float) -> int:
     return 3 if ms < 10 else 2 if ms < 100 else 1
 
 
+def shortened(text: str, most: int) -> str:
+    """Return text of at most `most` characters, an ellipsis in place of what is cut off."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def listed(names: Sequence[str], separator: str = ", ") -> str:
     """Return names in a row; of very many the first ones and how many more there are."""
     more = len(names) - NAMED_AT_MOST

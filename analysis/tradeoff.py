@@ -9,7 +9,7 @@ from analysis.figures import COLORS, SYMBOLS, Figure, Style, latency_facts, lite
 from analysis.findings import Findings
 from analysis.fronts import UNDECIDED, Front
 from analysis.material import Standing
-from analysis.texts import number, score_text
+from analysis.texts import number, score_text, shortened
 from analysis.variants import Variant
 from repghost.decision.chances import attained
 
@@ -252,7 +252,7 @@ def _labels(found: Findings, stacks: dict[int, list[int]]) -> list[Figure]:
 
 def _stack_name(names: Sequence[str]) -> str:
     text = ", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more"
-    return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
+    return shortened(text, LABEL_LENGTH)
 
 
 def _hover(found: Findings, standings: Mapping[int, Standing], stack: Sequence[int]) -> str:
