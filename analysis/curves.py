@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from analysis.figures import COLORS, DASHES, Figure, Style, styles
+from analysis.figures import Figure, Style, lines, styles
 from analysis.findings import Findings
 from analysis.results import Results
 from analysis.run_files import Epoch
@@ -30,12 +30,10 @@ def learning_curves(results: Results, found: Findings) -> dict[str, Figure]:
     scores: list[Figure] = []
     losses: list[Figure] = []
     for style, curves in groups.items():
-        line = _lines(style, curves)
-        faint = {"opacity": 0.45, "line": line["line"] | {"width": 1.2}}
-        scores.append(line | _values(f"{label} %", curves, lambda epoch: epoch.score))
-        losses.append(line | _values("validation loss", curves, lambda epoch: epoch.val_loss))
-        training = _values("training loss", curves, lambda epoch: epoch.train_loss)
-        losses.append(line | training | faint)
+        scores.append(_lines(f"{label} %", style, curves, lambda epoch: epoch.score))
+        losses.append(_lines("validation loss", style, curves, lambda epoch: epoch.val_loss))
+        training = _lines("training loss", style, curves, lambda epoch: epoch.train_loss, 1.2)
+        losses.append(training | {"opacity": 0.45})
     if not scores:
         return {}
     shared = {"xaxis": {"title": {"text": "epoch"}}, "showlegend": False}
@@ -62,32 +60,22 @@ def thinned(epochs: Sequence[Epoch], budget: int) -> list[Epoch]:
     return list(epochs[::-1][::step][::-1])
 
 
-def _lines(style: Style, curves: Sequence[tuple[int, list[Epoch]]]) -> Figure:
-    lonely = any(len(epochs) == 1 for _, epochs in curves)
-    return {
-        "type": "scatter",
-        "mode": "lines+markers" if lonely else "lines",
-        "x": [x for _, epochs in curves for x in [*(epoch.epoch for epoch in epochs), None]],
-        "customdata": [number for number, epochs in curves for _ in range(len(epochs) + 1)],
-        "line": {"color": COLORS[style.color], "width": 2, "dash": DASHES[style.shape]},
-        "connectgaps": False,
-    }
-
-
-def _values(
+def _lines(
     what: str,
+    style: Style,
     curves: Sequence[tuple[int, list[Epoch]]],
     of: Callable[[Epoch], float | None],
+    width: float = 2,
 ) -> Figure:
     hover = f"<b>%{{text}}</b><br>{what} %{{y:.4g}}<br>epoch %{{x}}<extra></extra>"
-    values = [v for _, epochs in curves for v in [*map(of, epochs), None]]
-    rounded = [None if value is None else float(f"{value:.4g}") for value in values]
-    return {"y": rounded, "hovertemplate": hover}
+    drawn = [(run, [e.epoch for e in epochs], [*map(of, epochs)]) for run, epochs in curves]
+    lonely = any(len(epochs) == 1 for _, epochs in curves)
+    return lines(style, drawn, width, hover) | ({"mode": "lines+markers"} if lonely else {})
 
 
-def _late_range(lines: Sequence[Figure]) -> list[float] | None:
+def _late_range(traces: Sequence[Figure]) -> list[float] | None:
     """Return the range of the later half of the curves, where they differ; None for the whole."""
-    late = [y for line in lines for y in _later(line["x"], line["y"]) if y is not None]
+    late = [y for one in traces for y in _later(one["x"], one["y"]) if y is not None]
     if not late:
         return None
     pad = max(0.08 * (max(late) - min(late)), 0.2)

@@ -4,6 +4,7 @@ A colour is the name of a CSS variable (`--series-1`): the page puts in the ligh
 Plotly reads text as markup, so text from data goes through `literal`.
 """
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -15,6 +16,10 @@ Figure = dict[str, Any]
 COLORS = tuple(f"--series-{i}" for i in range(1, 7))
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
+
+
+Values = Sequence[float | None]
+Curve = tuple[int, Values, Values]  # what `customdata` says of its points, x, y
 
 
 class Style(NamedTuple):
@@ -50,6 +55,26 @@ def varying(variants: Sequence[Variant]) -> dict[str, list[str]]:
             if value not in values.setdefault(key, []):
                 values[key].append(value)
     return {key: seen for key, seen in values.items() if len(seen) > 1}
+
+
+def lines(style: Style, curves: Sequence[Curve], width: float, hover: str) -> Figure:
+    """Return the curves of one style as one trace, with a gap after each.
+
+    y is kept to four digits; NaN is a gap too, as JSON has none.
+    """
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [x for _, xs, _ in curves for x in [*xs, None]],
+        "y": [y for _, _, ys in curves for y in [*map(_four_digits, ys), None]],
+        "customdata": [of for of, xs, _ in curves for _ in [*xs, None]],
+        "line": {"color": COLORS[style.color], "width": width, "dash": DASHES[style.shape]},
+        "hovertemplate": hover,
+    }
+
+
+def _four_digits(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(f"{value:.4g}")
 
 
 def latency_facts(variant: Variant) -> list[tuple[str, str]]:

@@ -7,13 +7,15 @@ which the report's policy forbids, and cannot be printed.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from analysis.figures import COLORS, DASHES, Figure, Style, literal, styles, varying
+from analysis.figures import COLORS, Figure, Style, lines, literal, styles, varying
 from analysis.findings import Findings
+from analysis.texts import shortened
 from analysis.variants import Variant, short_names
 from repghost.objective import in_common
 
 VALUES_NAMED = 9
 VALUE_LENGTH = 14
+HOVER = "<b>%{text}</b><extra></extra>"
 
 
 class Axis(NamedTuple):
@@ -70,7 +72,7 @@ def _named(name: str, values: Sequence[str]) -> Axis:
         seen.sort(key=float)
     places = {value: n / max(len(seen) - 1, 1) for n, value in enumerate(seen)}
     shown = seen if len(seen) <= VALUES_NAMED else [seen[0], seen[-1]]
-    ticks = [(places[value], _short(value)) for value in shown]
+    ticks = [(places[value], shortened(value, VALUE_LENGTH)) for value in shown]
     return Axis(name, [places[value] for value in values], ticks)
 
 
@@ -79,29 +81,17 @@ def _counted(name: str, values: Sequence[float | None]) -> Axis | None:
     if not known or min(known) == max(known):
         return None
     low, high = min(known), max(known)
-    places = [None if v is None else round((v - low) / (high - low), 4) for v in values]
+    places = [None if v is None else (v - low) / (high - low) for v in values]
     ticks = [(share, f"{low + share * (high - low):.4g}") for share in (0.0, 0.5, 1.0)]
     return Axis(name, places, ticks)
 
 
 def _lines(axes: Sequence[Axis], style: Style, front: bool, members: Sequence[int]) -> Figure:
-    """Return the lines of variants of one style as one trace, with a gap after each."""
-    gap: list[float | None] = [None]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": [x for _ in members for x in [*range(len(axes)), None]],
-        "y": [y for i in members for y in [*(axis.places[i] for axis in axes), *gap]],
-        "customdata": [i for i in members for _ in range(len(axes) + 1)],
-        "line": {
-            "color": COLORS[style.color],
-            "width": 3.5 if front else 1.4,
-            "dash": DASHES[style.shape],
-        },
-        "marker": {"color": COLORS[style.color], "size": 6 if front else 4},
-        "hovertemplate": "<b>%{text}</b><extra></extra>",
-        "connectgaps": False,
-    }
+    places = range(len(axes))
+    curves = [(i, places, [axis.places[i] for axis in axes]) for i in members]
+    marker = {"color": COLORS[style.color], "size": 6 if front else 4}
+    trace = lines(style, curves, 3.5 if front else 1.4, HOVER)
+    return trace | {"mode": "lines+markers", "marker": marker}
 
 
 def _tick(n: int, y: float, text: str) -> Figure:
@@ -124,7 +114,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= VALUE_LENGTH else text[: VALUE_LENGTH - 1] + "…"

@@ -1,8 +1,10 @@
 """Latency samples over rounds: did the number hold still while it was taken?"""
 
-from analysis.figures import COLORS, DASHES, Figure, Style, styles
+from analysis.figures import Curve, Figure, Style, lines, styles
 from analysis.material import Material
 from analysis.samples import Rounds
+
+HOVER = "<b>%{text}</b><br>round %{x}: %{y:.4g}<extra></extra>"
 
 
 def rounds_figure(material: Material) -> Figure:
@@ -10,20 +12,18 @@ def rounds_figure(material: Material) -> Figure:
     owners = {v.fingerprint: i for i, v in reversed(list(enumerate(material.found.variants)))}
     drawn_with = styles(material.found.variants)
     paired = all(one.reference for one in material.rounds.values())
-    groups: dict[Style, list[int]] = {}
-    for i in sorted(owners[graph] for graph in material.rounds if graph in owners):
-        groups.setdefault(drawn_with[i], []).append(i)
-    graphs = [variant.fingerprint for variant in material.found.variants]
-    data = [
-        _lines({i: material.rounds[graphs[i]] for i in members}, style, paired)
-        for style, members in groups.items()
-    ]
+    groups: dict[Style, list[Curve]] = {}
+    for i, graph in sorted((owners[graph], graph) for graph in material.rounds if graph in owners):
+        one = material.rounds[graph]
+        curve = i, one.numbers, one.ratios if paired else one.network
+        groups.setdefault(drawn_with[i], []).append(curve)
     title = "ratio to the reference, that round" if paired else "ms, that round"
     layout = {
         "xaxis": {"title": {"text": "round"}},
         "yaxis": {"title": {"text": title}},
         "showlegend": False,
     }
+    data = [lines(style, curves, 1.3, HOVER) for style, curves in groups.items()]
     return {"data": data, "layout": layout, "of": "variants"}
 
 
@@ -47,21 +47,3 @@ def _words(one: Rounds) -> str:
     kept = f", {len(one.numbers)} of them drawn" if len(one.numbers) < one.total else ""
     held = "settled" if one.settled else "did not settle"
     return f"{one.total} rounds{kept}; {held}: {one.ended}; measured {one.measured_at}"
-
-
-def _lines(members: dict[int, Rounds], style: Style, paired: bool) -> Figure:
-    rows = [(i, one, one.ratios if paired else one.network) for i, one in members.items()]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [x for _, one, _ in rows for x in [*one.numbers, None]],
-        "y": [y for _, _, values in rows for y in [*(_drawn(v) for v in values), None]],
-        "customdata": [i for i, one, _ in rows for _ in range(len(one.numbers) + 1)],
-        "line": {"color": COLORS[style.color], "width": 1.3, "dash": DASHES[style.shape]},
-        "hovertemplate": "<b>%{text}</b><br>round %{x}: %{y:.4g}<extra></extra>",
-        "connectgaps": False,
-    }
-
-
-def _drawn(value: float) -> float | None:
-    return float(f"{value:.4g}") if value == value else None
