@@ -12,7 +12,7 @@ from repghost.objective import Objective, objective_of
 NOT_A_NAME = ("", "true", "false", "none", "null")
 
 
-def t95(degrees: int) -> float:
+def t95(degrees: float) -> float:
     """Return the two-sided 95 % quantile of Student's t."""
     from scipy.special import stdtrit  # half a second, where there are several seeds
 

@@ -4,7 +4,7 @@ from analysis.configs import NOT_SET, common, differences
 from analysis.markup import Html, items, tag
 from analysis.material import Material
 from analysis.texts import MISSING, latency_text, score_text
-from analysis.variants import Variant
+from analysis.variants import Variant, t95
 
 Place = tuple[tuple[str, str], ...]
 
@@ -13,7 +13,7 @@ def comparison_section(material: Material, other: Material) -> Html:
     """Return the table of shared variants, with what sets the studies apart in sentences."""
     mine, theirs = material.results.study, other.results.study
     pairs = matched(material, other)
-    words = [*_apart(material, other), *_left_over(material, other, len(pairs))]
+    words = [*_apart(material, other), _left_over(material, other, len(pairs))]
     heading = tag("h2", f"Compared with {theirs}")
     if not pairs:
         none = f"No variant of {mine} has the settings of one of {theirs}."
@@ -74,9 +74,9 @@ def _commits(material: Material) -> str:
     return ", ".join(sorted({row.commit for row in material.results.rows if row.commit})) or MISSING
 
 
-def _left_over(material: Material, other: Material, shared: int) -> list[str]:
+def _left_over(material: Material, other: Material, shared: int) -> str:
     counts = len(material.found.variants), len(other.found.variants)
-    return [f"{shared} variants in both; {counts[0]} here, {counts[1]} in {other.results.study}."]
+    return f"{shared} variants in both; {counts[0]} here, {counts[1]} in {other.results.study}."
 
 
 def _cells(a: Variant, b: Variant) -> tuple[str, ...]:
@@ -100,11 +100,9 @@ def difference_text(a: Variant, b: Variant) -> str:
     variances = [std**2 / n for std, n in shares]
     if len(variances) < 2 or not sum(variances):
         return f"{value:+.2f}"
-    from scipy.special import stdtrit
-
     total = sum(variances)
     degrees = total**2 / sum(v**2 / (n - 1) for v, (_, n) in zip(variances, shares, strict=True))
-    half = float(stdtrit(degrees, 0.975)) * total**0.5
+    half = t95(degrees) * total**0.5
     return f"{value:+.2f} [{value - half:+.2f}, {value + half:+.2f}]"
 
 
