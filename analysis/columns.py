@@ -182,7 +182,7 @@ def _further_columns(found: Findings, name: str, ratios: bool) -> list[Column]:
     meaning = f"the same on {profiles}" if profiles else "not measured yet"
     shown = [Column(f"{name} ms", meaning, _cells(latency_text, latencies), explained=True)]
     if ratios and profiles:
-        ratio = Column(f"{name} ratio", f"on {profiles or name}", _cells(ratio_text, latencies))
+        ratio = Column(f"{name} ratio", f"on {profiles}", _cells(ratio_text, latencies))
         shown.append(ratio)
     return [replace(column, further=True) for column in shown]
 

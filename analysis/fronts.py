@@ -71,7 +71,7 @@ def fronts(results: Results) -> list[Front]:
     for variant in group(results):
         if variant.score and variant.latency and variant.latency.ms > 0:
             kins.setdefault(variant.latency.kin, []).append(variant)
-    ended = end_times(results.study_dir / "study.journal")
+    ended = end_times(results.study_dir / JOURNAL)
     return [_front(variants, ended) for variants in kins.values()]
 
 

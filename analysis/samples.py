@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,15 +106,9 @@ def _database(results: Results) -> tuple[str, str]:
         url = make_url(str(results.provenance.get("storage") or ""))
     except ArgumentError:
         return "", f"no database of measurements: {beside} is not there"
-    if url.get_backend_name() == "sqlite" and not _is_file(url.database):
+    if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).is_file()):
         return "", f"no database of measurements: {url.database} is not there"
     return url.render_as_string(hide_password=False), ""
-
-
-def _is_file(path: str | None) -> bool:
-    from pathlib import Path
-
-    return bool(path) and Path(str(path)).is_file()
 
 
 def _is_of(measurement: Measurement, row: Row) -> bool:

@@ -148,7 +148,7 @@ def _failures(found: Findings) -> Html:
 
 
 def _effects(material: Material, figures: dict[str, Figure]) -> Html:
-    names = [name for name in ("effects", "factors") if figures.get(name, {}).get("data")]
+    names = [name for name in ("effects", "factors") if name in figures]
     if not names:
         return Html("")
     note = (

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from urllib.request import Request, urlopen
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -50,18 +49,14 @@ class Unwatched:
         `paint` is the first contentful paint, `held` the longest time that nothing else could run.
         """
         url = path.resolve().as_uri()
-        self._ask(f"new?{url}", "PUT")
+        tab = Request(f"http://127.0.0.1:{self._port}/json/new?{url}", method="PUT")
+        urlopen(tab).close()
         time.sleep(settle_s)
         with sync_playwright() as playwright:
             driver = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{self._port}")
             page = _page(driver, url)
             yield page, page.evaluate(STAGES)
             page.close()
-
-    def _ask(self, what: str, method: str) -> Any:
-        request = Request(f"http://127.0.0.1:{self._port}/json/{what}", method=method)
-        with urlopen(request) as answer:
-            return answer.read()
 
 
 @contextmanager
