@@ -53,7 +53,7 @@ class Findings:
 
     @property
     def failures(self) -> list[Row]:
-        """Runs that ended without a score, by design (pruned) or not (failed)."""
+        """Runs that ended without a score: failed, pruned by design, or stopped early."""
         rows = [row for variant in self.variants for row in variant.rows]
         return [row for row in rows if row.state in ("failed", "pruned", "stopped")]
 
@@ -163,7 +163,7 @@ def tie_words(variants: Sequence[Variant]) -> list[str]:
 
 
 def failure_words(found: Findings) -> list[tuple[str, str, str]]:
-    """Return (state, run in words, reason) of each failed and each pruned run."""
+    """Return (state, run in words, reason) of each failed, pruned or stopped run."""
     return [
         (row.state, run_label(row), row.error.strip() or "no reason was recorded")
         for row in found.failures

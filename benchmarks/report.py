@@ -3,9 +3,9 @@
     python -m benchmarks.report [--study outputs/branches] [--runs 500] [--epochs 300]
 
 The runs are not trained: they are the records of a real study's runs under other names (key, graph,
-one more swept setting). So that points do not lie upon each other, each copy's latency and top-1
-are moved by up to 15 %; curves and samples are repeated to `--epochs` and `--rounds`. Without
-`--study` a small one is swept first (some minutes). Needs Debian's chromium and playwright.
+one more swept setting). So that points do not lie upon each other, each copy's latency is moved by
+up to 15 %, its top-1 by half as much; curves and samples are repeated to `--epochs` and `--rounds`.
+Without `--study` a small one is swept first (some minutes). Needs Debian's chromium and playwright.
 """
 
 import argparse
