@@ -61,6 +61,27 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def told_apart(a: str, b: str, most: int) -> tuple[str, str]:
+    """Return two texts of at most `most` characters together, which still differ if a and b do.
+
+    What both begin with goes first, but for three characters; then the middle of what is too long.
+    """
+    if len(a) + len(b) <= most:
+        return a, b
+    shorter, longer = sorted(map(len, (a, b)))
+    shared = next((n for n in range(shorter) if a[n] != b[n]), shorter)
+    cut = min(shared - 3, longer - most // 2 + 1)
+    if cut > 1:
+        a, b = f"…{a[cut:]}", f"…{b[cut:]}"
+    return _ends(a, max(most // 2, most - len(b))), _ends(b, max(most // 2, most - len(a)))
+
+
+def _ends(text: str, most: int) -> str:
+    """Return text of at most `most` characters, two thirds of them from its beginning."""
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - 1 - end]}…{text[-end:]}"
+
+
 def listed(names: Sequence[str], separator: str = ", ") -> str:
     """Return names in a row; of very many the first ones and how many more there are."""
     more = len(names) - NAMED_AT_MOST

@@ -6,7 +6,8 @@ from analysis.effects import Effect
 from analysis.effects_table import factor_text, label_of, points_text
 from analysis.figures import Figure, literal
 from analysis.markup import Html, join, tag
-from analysis.texts import MISSING
+from analysis.texts import MISSING, shortened, told_apart
+from analysis.variants import short_names
 
 SHOWN = 40
 LABEL_LENGTH = 34
@@ -98,7 +99,7 @@ def _forest(rows: Sequence[tuple[Effect, Span]], null: float, title: str, color:
         "line": {"color": "--front", "width": 1.5, "dash": "dot"},
         "hoverinfo": "skip",
     }
-    names = [literal(_short(effect.name)) for effect, _ in rows]
+    names = [literal(_label(effect)) for effect, _ in rows]
     labels = {"tickvals": places, "ticktext": names, "range": [len(rows) - 0.4, -0.6], "title": {}}
     layout = {"xaxis": {"title": {"text": title}}, "yaxis": labels, "showlegend": False}
     return {"data": [line, points] if rows else [], "layout": layout}
@@ -119,5 +120,10 @@ def _hover(one: Effect) -> str:
     return "<br>".join(lines)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + "…"
+def _label(one: Effect) -> str:
+    """Return the step as a label: of long names what tells the two sides apart."""
+    if len(one.name) <= LABEL_LENGTH or len(one.keys) > 1:
+        return shortened(one.name, LABEL_LENGTH)
+    key = shortened(short_names(one.keys)[one.keys[0]], LABEL_LENGTH // 3)
+    before, after = told_apart(*one.steps[0], LABEL_LENGTH - len(f"{key}  → "))
+    return f"{key} {before} → {after}"

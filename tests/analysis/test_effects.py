@@ -18,6 +18,8 @@ from analysis.inference import (
     t_interval,
 )
 from analysis.results import load
+from analysis.texts import told_apart
+from analysis.views.effects import effect_figures
 
 KEYS = "model.reparam model.width"
 
@@ -214,3 +216,28 @@ def test_json_holds_every_effect_and_every_interaction(tmp_path, capsys):
 def test_a_study_without_pairs_says_so(tmp_path, capsys):
     main(["effects", str(studies.write_study(tmp_path, [studies.run()]))])
     assert "no key was swept" in capsys.readouterr().out
+
+
+def test_labels_of_long_names_tell_the_two_sides_apart(tmp_path):
+    names = [
+        f"{detector}-mobilenetv{version}-{width}x-fpn"
+        for detector in ("retinanet", "ssdlite")
+        for version in (2, 3)
+        for width in ("1.0", "0.5")
+    ]
+    rows = [studies.run(key=name, **{"model.variant": name}) for name in names]
+    results = load(studies.write_study(tmp_path, rows, swept="model.variant"))
+    labels = effect_figures(main_effects(results))["effects"]["layout"]["yaxis"]["ticktext"]
+    assert labels[0] == "variant …v2-1.0…fpn → …v2-0.5…fpn"
+    for label in labels:
+        before, after = label.removeprefix("variant ").split(" → ")
+        assert before != after and len(label) <= 34
+
+
+@pytest.mark.parametrize("most", (18, 23))
+def test_texts_are_cut_to_what_tells_them_apart(most):
+    long = "retinanet-mobilenetv2-1.0x-fpn"
+    assert told_apart("bn", long[:10], most) == ("bn", long[:10])
+    for n in range(len(long) + 1):
+        a, b = told_apart(long, f"{long[:n]}+{long[n + 1 :]}", most)
+        assert a != b and len(a + b) <= most
