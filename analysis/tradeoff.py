@@ -282,7 +282,7 @@ def _facts(found: Findings, i: int) -> list[tuple[str, str]]:
             f"{v.objective.label} %",
             score_text(v.score) + (", on the front" if i in found.front else ""),
         ),
-        *((f"{label} %", _beside(v, name)) for name, label in v.objective.shown),
+        *((f"{label} %", score_text(v.beside.get(name))) for name, label in v.objective.shown),
         ("seeds", seeds if v.score and v.score.n > 1 else f"{seeds} (1 seed: no interval)"),
         *latency_facts(v),
         ("parameters M", number(v.params_m, 2)),
@@ -290,10 +290,6 @@ def _facts(found: Findings, i: int) -> list[tuple[str, str]]:
         ("deployed graph", v.fingerprint[:12] or "-"),
         *([("same graph as", _stack_name(twins))] if twins else []),
     ]
-
-
-def _beside(variant: Variant, name: str) -> str:
-    return score_text(variant.beside.get(name))
 
 
 def _latency_title(variants: Sequence[Variant]) -> str:
