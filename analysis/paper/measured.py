@@ -144,6 +144,11 @@ def spec_of_run(config: Path) -> ModelSpec | None:
         return None
 
 
+def as_printed(spec: ModelSpec) -> ModelSpec:
+    """Return the network as the paper prints it: on ImageNet, whatever it starts from."""
+    return replace(spec.settled(), num_classes=1000, in_chs=3, weights_digest=None)
+
+
 def data_of_run(config: Path) -> str:
     """Return the data set of a run: the name or folder that its config gives, or its kind."""
     flat = read_config(config)

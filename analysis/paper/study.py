@@ -1,10 +1,10 @@
 """`python -m analysis paper STUDY`: the paper's tables beside what one study has of them so far."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.paper.measured import data_of_run, spec_of_run
+from analysis.paper.measured import as_printed, data_of_run, spec_of_run
 from analysis.paper.sheet import Sheet
 from analysis.paper.table4 import table4_sheet
 from analysis.paper.tables import BASE, paper_rows, read_csv
@@ -78,8 +78,7 @@ def _networks(results: Results) -> dict[ModelSpec, Variant]:
     for variant in group(results):
         spec = spec_of_run(results.runs_dir / variant.rows[0].key / "config.yaml")
         if spec is not None:
-            same = replace(spec.settled(), num_classes=1000, in_chs=3, weights_digest=None)
-            found.setdefault(same, variant)
+            found.setdefault(as_printed(spec), variant)
     return found
 
 

@@ -1,18 +1,27 @@
 """Table 4 beside a study of detectors: latency, the backbone's share, average precision."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from analysis.paper.measured import data_of_run, spec_of_run
+from analysis.paper.measured import as_printed, data_of_run, spec_of_run
 from analysis.paper.sheet import Sheet
 from analysis.paper.tables import read_csv
 from analysis.results import Results, Row
 from analysis.texts import MISSING, number
 from repghost.detection.spec import DETECTORS
+from repghost.models.baselines import MobileNetV2Spec, MobileNetV3Spec
+from repghost.models.repghost_spec import GhostNetSpec, RepGhostNetSpec
 from repghost.models.spec import ModelSpec
 
 HEADINGS = ("backbone", "detector", "ms here", "backbone ms", "share", "box mAP", "mask mAP")
 PAPER = ("paper: backbone ms", "RetinaNet s", "box mAP", "mask mAP")
+BACKBONES: dict[str, Callable[..., ModelSpec]] = {
+    "MobileNetV2": MobileNetV2Spec,
+    "MobileNetV3": partial(MobileNetV3Spec, size="large"),
+    "GhostNet": GhostNetSpec,
+    "RepGhostNet": RepGhostNetSpec,
+}
 Cells = tuple[str, ...]
 
 
@@ -46,10 +55,10 @@ def _cells(row: Row, spec: ModelSpec | None) -> Cells:
 
 
 def _papers(detector: str, spec: ModelSpec | None) -> Cells:
-    """Return the paper's numbers of this backbone under this detector."""
-    width = None if getattr(spec, "size", None) == "small" else getattr(spec, "width", None)
+    """Return the paper's numbers of this backbone, of the paper's form, under this detector."""
     for record in read_csv("table4_coco.csv"):
-        if spec and record["backbone"].lower() == spec.family and float(record["width"]) == width:
+        printed = BACKBONES[record["backbone"]](width=float(record["width"]))
+        if spec and as_printed(spec) == as_printed(printed):
             names = ("retinanet_latency_s", f"{detector}_map_bbox", f"{detector}_map_mask")
             return (record["backbone_latency_ms"], *(record.get(n) or MISSING for n in names))
     return (MISSING,) * len(PAPER)

@@ -54,7 +54,9 @@ def test_a_backbone_stands_beside_its_numbers_in_the_paper(tmp_path):
 
 def test_a_backbone_that_the_paper_has_not_has_none_of_its_numbers(tmp_path):
     small = MobileNetV3Spec(size="small", width=1.0)
-    others = [("retinanet", small), ("retinanet", RepGhostNetSpec(width=0.5))]
+    unlike = RepGhostNetSpec(width=1.3, reparam="none")
+    specs = [small, RepGhostNetSpec(width=0.5), unlike]
+    others = [("retinanet", spec) for spec in specs]
     for row in table4(study(tmp_path, others)).rows:
         assert row[-4:] == ("-",) * 4
 
