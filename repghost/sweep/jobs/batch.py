@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from repghost.atomic import write_json
 from repghost.sweep.jobs.chain import DONE, Claims, Over, read_claims, run_chain
 from repghost.sweep.jobs.contract import Job, Task
-from repghost.sweep.jobs.work import HALT, run_task
+from repghost.sweep.jobs.task_file import HALT, run_task
 from repghost.training.follower import follow_job
 from repghost.training.team import MEETING, Place, leading, meeting_of_job
 

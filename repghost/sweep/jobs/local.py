@@ -16,8 +16,9 @@ from repghost.interrupt import INTERRUPTED
 from repghost.lock import Lock
 from repghost.sweep.jobs.contract import Job, Phase, Sight, Task
 from repghost.sweep.jobs.snapshot import environment
+from repghost.sweep.jobs.task_file import HALT, STARTED, read_task, write_task
 from repghost.sweep.jobs.watch import lost_rank
-from repghost.sweep.jobs.work import HALT, STARTED, TOGETHER, read_task, write_task
+from repghost.sweep.jobs.work import TOGETHER
 
 WAITS = ".task"  # suffix of a task that its process has not come to yet
 PID = "pid"  # file of a process, beside its tasks

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from repghost.interrupt import Interrupted, Stop
 from repghost.lock import Held
+from repghost.sweep.jobs.chain import Over
 from repghost.sweep.jobs.contract import Task
-from repghost.sweep.jobs.work import HALT, LONGEST_MESSAGE, leave, read_task, run_task
+from repghost.sweep.jobs.task_file import HALT, LONGEST_MESSAGE, leave, read_task, run_task
 from repghost.training.cohort import Member, MemberStop, Stream, conduct
 from repghost.training.memory import OutOfMemory
-
-Over = Callable[[Path, Exception | None], None]  # told of a task's end, and of what it failed
 
 
 def run_together(paths: Sequence[Path], over: Over) -> int:

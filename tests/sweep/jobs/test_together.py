@@ -9,13 +9,13 @@ import pytest
 import toy_tasks
 
 from repghost import trial
-from repghost.interrupt import SIGNALS
+from repghost.interrupt import INTERRUPTED, SIGNALS
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.sweep.jobs.contract import Task
+from repghost.sweep.jobs.task_file import write_task
 from repghost.sweep.jobs.together import run_together
-from repghost.sweep.jobs.work import INTERRUPTED, write_task
 from repghost.tracking.spec import TrackingSpec
 from repghost.training.spec import RecipeSpec
 
