@@ -88,3 +88,47 @@ def test_a_job_that_is_told_to_end_asks_to_be_run_again_with_all_that_had_not_en
     assert told.value.code == INTERRUPTED
     assert {path.name for path in tmp_path.glob("*.saved")} == {"a.saved", "b.saved"}
     assert len(list(tmp_path.glob("*.running"))) == 2
+
+
+def test_a_job_that_is_told_to_end_does_not_begin_with_what_was_put_off(tmp_path):
+    tasks = [
+        toy(tmp_path, "a", toy_tasks.need_all_memory),
+        toy(tmp_path, "b", toy_tasks.end_the_job_and_be_done),
+    ]
+    with pytest.raises(SystemExit) as told:
+        together(tmp_path, *tasks)
+    assert told.value.code == INTERRUPTED
+    assert (tmp_path / "b.done").exists() and not (tmp_path / "a.done").exists()
+
+
+def test_who_is_run_alone_saves_and_is_run_again_when_the_job_is_told_to_end(tmp_path):
+    tasks = [
+        toy(tmp_path, "a", toy_tasks.end_the_job_when_alone),
+        toy(tmp_path, "b", toy_tasks.need_all_memory),
+    ]
+    with pytest.raises(SystemExit) as told:
+        together(tmp_path, *tasks)
+    assert told.value.code == INTERRUPTED
+    assert (tmp_path / "a.saved").exists() and not (tmp_path / "b.done").exists()
+
+
+@pytest.mark.parametrize("when", ["before", "while it waits"])
+def test_who_was_put_off_can_be_halted(when, tmp_path):
+    function = toy_tasks.need_all_memory
+    if when == "before":
+        (tmp_path / "0.halt").touch()
+    else:
+        function = toy_tasks.need_a_lock_for_ever
+    tasks = [toy(tmp_path, "a", function), toy(tmp_path, "b", toy_tasks.take_steps, 3)]
+    _, over = together(tmp_path, *tasks)
+    assert over == ["1", "0"]
+    assert (tmp_path / "b.done").exists() and not (tmp_path / "a.done").exists()
+
+
+def test_who_fits_into_no_memory_fails_of_that(tmp_path):
+    tasks = [
+        toy(tmp_path, "a", toy_tasks.need_too_much_memory),
+        toy(tmp_path, "b", toy_tasks.take_steps, 3),
+    ]
+    assert together(tmp_path, *tasks) == (1, ["1", "0"])
+    assert len((tmp_path / "a.started").read_text().splitlines()) == 2

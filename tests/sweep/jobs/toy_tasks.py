@@ -118,23 +118,69 @@ def take_steps(
 
 
 def need_all_memory(folder: str, name: str, *, stop: Stop, member: "Member | None" = None) -> None:
-    """Find no memory beside others."""
+    """Find no memory the first time; then take steps."""
+    from repghost.training.memory import OutOfMemory
+
+    started = Path(folder, f"{name}.started").exists()
+    if not started:
+        _add(Path(folder, f"{name}.started"), str(os.getpid()))
+        raise OutOfMemory("no memory beside others")
+    take_steps(folder, name, 3, stop=stop, member=member)
+
+
+def need_too_much_memory(
+    folder: str, name: str, *, stop: Stop, member: "Member | None" = None
+) -> None:
+    """Find no memory, beside others or alone."""
     from repghost.training.memory import OutOfMemory
 
     _add(Path(folder, f"{name}.started"), str(os.getpid()))
-    if member:
-        raise OutOfMemory("no memory beside others")
-    _add(Path(folder, f"{name}.done"), "done")
+    raise OutOfMemory("no memory at all")
 
 
 def need_a_lock(folder: str, name: str, *, stop: Stop, member: "Member | None" = None) -> None:
-    """Find that somebody else is at work on the run."""
-    if member:
+    """Find twice that somebody else is at work on the run; then take steps."""
+    started = Path(folder, f"{name}.started")
+    if not started.exists() or len(started.read_text().splitlines()) < 2:
+        _add(started, str(os.getpid()))
         raise Held("somebody else")
-    _add(Path(folder, f"{name}.done"), "done")
+    take_steps(folder, name, 3, stop=stop, member=member)
 
 
-def end_the_job(folder: str, name: str, *, stop: Stop, member: "Member") -> None:
+def need_a_lock_for_ever(
+    folder: str, name: str, *, stop: Stop, member: "Member | None" = None
+) -> None:
+    """Find that somebody else is at work on the run; the second time somebody halts the task."""
+    started = Path(folder, f"{name}.started")
+    if started.exists():
+        (path,) = (path for path in Path(folder).glob("0.*"))
+        path.with_suffix(".halt").touch()
+    _add(started, str(os.getpid()))
+    raise Held("somebody else")
+
+
+def end_the_job(folder: str, name: str, *, stop: Stop, member: "Member | None" = None) -> None:
     """Send this process a signal before the first step."""
     os.kill(os.getpid(), signal.SIGTERM)
     take_steps(folder, name, 50, stop=stop, member=member)
+
+
+def end_the_job_and_be_done(
+    folder: str, name: str, *, stop: Stop, member: "Member | None" = None
+) -> None:
+    """Send this process a signal at the very end, too late to be told to end by it."""
+    _add(Path(folder, f"{name}.done"), "done")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end_the_job_when_alone(
+    folder: str, name: str, *, stop: Stop, member: "Member | None" = None
+) -> None:
+    """Find no memory beside others; send this process a signal when run alone."""
+    from repghost.training.memory import OutOfMemory
+
+    started = Path(folder, f"{name}.started")
+    if not started.exists():
+        _add(started, str(os.getpid()))
+        raise OutOfMemory("no memory beside others")
+    end_the_job(folder, name, stop=stop, member=member)
