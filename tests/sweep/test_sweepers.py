@@ -30,6 +30,8 @@ def launch(folder: Path, *words: str, code: int = 0) -> str:
     [
         (["seed=0,1", "n_trials=3"], "n_trials=3: a grid runs every combination"),
         (["n_trials=3,4"], "n_trials=3,4: n_trials is the whole sweep's; give it one value"),
+        (["sweep.refine=1,2"], "sweep.refine is the whole sweep's; give it one value"),
+        (["sweep.cohort=1,6"], "sweep.cohort is the whole sweep's; give it one value"),
         (["model.width=interval(1,2)"], "model.width=interval(1,2): a grid needs values"),
         ([SEARCH, "seed=0,1"], "hydra/sweeper=search needs n_trials=N"),
         ([SEARCH, "n_trials=3"], "nothing to search"),

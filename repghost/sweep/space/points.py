@@ -38,6 +38,7 @@ WHOLE = (
     "plan",
     "max_requeues",
     "images_per_s",
+    "sweep.cohort",
     "sweep.refine",
 )
 
