@@ -1,7 +1,7 @@
 """How sure the front is: each point's chance to be on it, by drawing all points anew."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import stdev
 
@@ -58,13 +58,12 @@ class Chances:
     """Chance of each point to be on the front, and what is left of the doubt by its cause.
 
     `by_score` is the chance with all latencies held at their medians, `by_latency` with all scores
-    held at their means; `rival` is the point that most often dominates one, -1: none does.
+    held at their means.
     """
 
     front: Array
     by_score: Array
     by_latency: Array
-    rival: NDArray[np.int64]
 
 
 def log_error(low: float | None, high: float | None) -> float | None:
@@ -111,21 +110,27 @@ def chances(points: Points, draws: int = DRAWS, seed: int = 0) -> Chances:
     own distribution, so few seeds give the wide tails of Student's t.
     """
     counts = np.zeros((3, len(points)))
-    beaten = np.zeros((len(points), len(points))) if len(points) <= 1000 else None
+    for latency, score in _drawn(points, draws, seed):
+        still = np.tile(points.latency, (len(score), 1)), np.tile(points.score, (len(score), 1))
+        counts[0] += on_front(latency, score).sum(axis=0)
+        counts[1] += on_front(still[0], score).sum(axis=0)
+        counts[2] += on_front(latency, still[1]).sum(axis=0)
+    return Chances(*(counts / draws))
+
+
+def front_chances(points: Points, draws: int = DRAWS, seed: int = 0) -> Array:
+    """Return what `chances` has as `front`, without the doubt's causes."""
+    found = (on_front(*drawn).sum(axis=0) for drawn in _drawn(points, draws, seed))
+    return np.asarray(sum(found, np.zeros(len(points))) / draws)
+
+
+def _drawn(points: Points, draws: int, seed: int) -> Iterator[tuple[Array, Array]]:
+    """Yield latencies and scores of all points, some draws at a time."""
     rng = np.random.default_rng(seed)
     step = max(1, CELLS_AT_ONCE // max(1, len(points)))
     for start in range(0, draws, step):
         many = min(step, draws - start)
-        latency, score = draw_latency(points, many, rng), draw_scores(points, many, rng)
-        still = np.tile(points.latency, (many, 1)), np.tile(points.score, (many, 1))
-        front = on_front(latency, score)
-        counts[0] += front.sum(axis=0)
-        counts[1] += on_front(still[0], score).sum(axis=0)
-        counts[2] += on_front(latency, still[1]).sum(axis=0)
-        if beaten is not None:
-            _count_beaten(beaten, latency, score, front)
-    shares = counts / draws
-    return Chances(shares[0], shares[1], shares[2], _rivals(beaten, len(points)))
+        yield draw_latency(points, many, rng), draw_scores(points, many, rng)
 
 
 def draw_latency(points: Points, draws: int, rng: np.random.Generator) -> Array:
@@ -181,20 +186,6 @@ def on_front(latency: Array, score: Array) -> Flags:
     found = np.empty((rows, n), dtype=np.bool_)
     np.put_along_axis(found, order, (good == best_as_fast) & (good > best_faster), axis=1)
     return found
-
-
-def _count_beaten(beaten: Array, latency: Array, score: Array, front: Flags) -> None:
-    """Add to `beaten[i, j]` how often j, on the front, dominates i."""
-    for j in range(latency.shape[1]):
-        rows = front[:, j]
-        no_worse = (latency[rows, j, None] <= latency[rows]) & (score[rows, j, None] >= score[rows])
-        beaten[:, j] += (no_worse & ~front[rows]).sum(axis=0)
-
-
-def _rivals(beaten: Array | None, n: int) -> NDArray[np.int64]:
-    if beaten is None or n == 0:
-        return np.full(n, -1, dtype=np.int64)
-    return np.where(beaten.max(axis=1) > 0, beaten.argmax(axis=1), -1)
 
 
 def _numbered(names: Sequence[object]) -> NDArray[np.int64]:

@@ -11,13 +11,12 @@ from repghost.decision.chances import (
     DRAWS,
     SURE,
     Array,
-    Chances,
     Contender,
     Flags,
     Points,
-    chances,
     draw_latency,
     draw_scores,
+    front_chances,
     on_front,
     points_of,
 )
@@ -88,8 +87,11 @@ def open_places(contenders: Sequence[Contender], assumed: float = ASSUMED_POINTS
     """Return the places of those that may be on the front, or not, as `next_runs` sees it."""
     if len(contenders) < 2:
         return []
-    found = chances(known_or_assumed(points_of(contenders), assumed))
-    return [i for i, chance in enumerate(found.front) if is_undecided(float(chance))]
+    return _undecided(front_chances(known_or_assumed(points_of(contenders), assumed)))
+
+
+def _undecided(front: Array) -> list[int]:
+    return [i for i, chance in enumerate(front) if is_undecided(float(chance))]
 
 
 def known_or_assumed(points: Points, assumed: float = ASSUMED_POINTS) -> Points:
@@ -101,11 +103,11 @@ def known_or_assumed(points: Points, assumed: float = ASSUMED_POINTS) -> Points:
 
 def _best(points: Points, with_rounds: bool) -> NextRun | None:
     """Return the run that is expected to take most of the doubt, None where there is none."""
-    found = chances(points)
-    doubted = [i for i, chance in enumerate(found.front) if is_undecided(float(chance))]
+    front = front_chances(points)
+    doubted = _undecided(front)
     if not doubted:
         return None
-    places = _in_question(found, doubted)
+    places = _in_question(front, doubted)
     few = _taken(points, places)
     here = [places.index(i) for i in doubted if i in places]
     runs = [
@@ -116,10 +118,10 @@ def _best(points: Points, with_rounds: bool) -> NextRun | None:
     return max(runs, key=lambda run: run.share) if runs else None
 
 
-def _in_question(found: Chances, doubted: Sequence[int]) -> list[int]:
+def _in_question(front: Array, doubted: Sequence[int]) -> list[int]:
     """Return those who were on some front: the others have no part in it."""
-    ever = [i for i, chance in enumerate(found.front) if chance > 0]
-    ever.sort(key=lambda i: (i not in doubted, abs(found.front[i] - 0.5)))
+    ever = [i for i, chance in enumerate(front) if chance > 0]
+    ever.sort(key=lambda i: (i not in doubted, abs(front[i] - 0.5)))
     return sorted(ever[:MOST])
 
 
