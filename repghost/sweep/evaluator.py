@@ -12,7 +12,7 @@ from repghost.latency.store import Store
 from repghost.run import Run
 from repghost.settings import Settings
 from repghost.steps import End, Step, next_step
-from repghost.sweep.extra import Longer
+from repghost.sweep.extra import Longer, ways_to_time
 from repghost.sweep.jobs.contract import Task
 from repghost.sweep.rungs import Curve
 from repghost.sweep.ticket import Outcome, Ticket
@@ -83,52 +83,47 @@ class TrialEvaluator:
 
     def latency(self, ticket: Ticket, name: str | None = None) -> Measurement | None:
         """Return the latency of the variant's network, by default on the first device."""
-        run, longer = self._run(ticket), self._longer(ticket)
-        if longer and name in (None, longer.latency.devices[0]):
-            return self.timings.latency(longer, run) or self.timings.latency(ticket.settings, run)
-        return self.timings.latency(ticket.settings, run, name)
+        run, first = self._run(ticket), ticket.settings.latency.devices[0]
+        ways = self._ways(ticket) if name in (None, first) else [ticket.settings]
+        return next(filter(None, (self.timings.latency(way, run, name) for way in ways)), None)
+
+    def backbone(self, ticket: Ticket) -> Measurement | None:
+        """Return the latency of a detector's backbone on the first device."""
+        graphs = self._run(ticket).graphs(ticket.settings.timed_shape)[1:]
+        pairs = ((way, graph) for way in self._ways(ticket) for graph in graphs)
+        return next(filter(None, (self.timings.of_graph(*pair) for pair in pairs)), None)
 
     def foresee(self, tickets: Iterable[Ticket]) -> None:
         """Read what is known of these variants' latencies in few queries."""
-        deployed = ((ticket, self._run(ticket)) for ticket in tickets)
-        graphs = (run.deployed(ticket.settings.timed_shape) for ticket, run in deployed)
-        self.timings.read({graph["fingerprint"] for graph in graphs if graph})
+        graphs = (self._run(ticket).graphs(ticket.settings.timed_shape) for ticket in tickets)
+        self.timings.read({graph for some in graphs for graph in some})
 
     def review(self, ticket: Ticket) -> Step | Outcome:
         """Say from files and database alone which stage a variant needs next, or how it ended."""
-        step = self._step(ticket)
+        _, step = self._next(ticket)
         if not isinstance(step, End):
             return step
         latency = step.latency
         ms, ratio = (latency.latency_ms, latency.latency_ratio) if latency else (None, None)
         return Outcome(step.state, step.score, ms, step.reason, ratio=ratio)
 
-    def _step(self, ticket: Ticket) -> Step | End:
-        """Go on to a longer measurement after the end; the end stands where that one fails."""
-        step = next_step(ticket.settings, self._run(ticket), self.timings)
-        longer = self._longer(ticket)
-        if longer is None or not isinstance(step, End) or step.state == "failed":
-            return step
-        further = next_step(longer, self._run(ticket), self.timings)
-        failed = isinstance(further, End) and further.state == "failed"
-        return step if failed else further
+    def _next(self, ticket: Ticket) -> tuple[Settings, Step | End]:
+        """Return what a variant needs next, or its end, and the settings of that.
 
-    def _longer(self, ticket: Ticket) -> Settings | None:
-        """Return the settings of a longer measurement of the variant's graph, if there is one."""
-        if not self.longer:
-            return None
-        deployed = self._run(ticket).deployed(ticket.settings.timed_shape)
-        longer = self.longer.get(deployed["fingerprint"]) if deployed else None
-        settings = longer.of(ticket.settings) if longer else ticket.settings
-        return None if settings is ticket.settings else settings
+        After the end comes a longer measurement; the end stands where that one fails.
+        """
+        run, (*longer, own) = self._run(ticket), self._ways(ticket)
+        step = next_step(own, run, self.timings)
+        if not isinstance(step, End) or step.state == "failed":
+            return own, step
+        for settings in longer:
+            further = next_step(settings, run, self.timings)
+            if not isinstance(further, End) or further.state != "failed":
+                return settings, further
+        return own, step
 
-    def _settings(self, ticket: Ticket) -> Settings:
-        """Return the settings of what the variant needs next."""
-        longer = self._longer(ticket)
-        if longer is None:
-            return ticket.settings
-        step = next_step(ticket.settings, self._run(ticket), self.timings)
-        return longer if isinstance(step, End) else ticket.settings
+    def _ways(self, ticket: Ticket) -> list[Settings]:
+        return ways_to_time(ticket.settings, self._run(ticket), self.longer)
 
     def awaited(self, ticket: Ticket) -> str:
         """Name the device whose worker is waited for."""
@@ -149,13 +144,13 @@ class TrialEvaluator:
         One that ended without its first latency, such as a stopped one, does not need it any more.
         """
         if not ticket.life.ended:
-            return self.timings.needed_of_workers(self._settings(ticket), self._run(ticket))
+            return self.timings.needed_of_workers(self._next(ticket)[0], self._run(ticket))
         marks = self.further(ticket).items()
         return {name for name, mark in marks if waits_for_worker(name, mark)}
 
     def task(self, ticket: Ticket, stage: str, cohort: str = "") -> Task:
         """Return a stage of `repghost.trial`."""
-        arguments = (self._settings(ticket), stage, self._threads[stage])
+        arguments = (self._next(ticket)[0], stage, self._threads[stage])
         several = stage == "train" and self._processes > 1
         function = partial(run_stage, processes=self._processes) if several else run_stage
         return Task(ticket.row, ticket.key, stage, function, arguments, cohort)

@@ -1,9 +1,11 @@
 """Runs beyond a sweep's own, as the ledger notes them: one more seed, or a longer measurement."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from repghost.latency.record import Measurement
+from repghost.run import Run
 from repghost.settings import Settings
 
 
@@ -67,6 +69,17 @@ class Longer:
     def note(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {"kind": "rounds", **asdict(self)}
+
+
+def ways_to_time(settings: Settings, run: Run, longer: Mapping[str, Longer]) -> list[Settings]:
+    """Return by which settings a variant's first latency is known, the best first, its own last.
+
+    `longer` are the study's longer measurements by graph.
+    """
+    deployed = run.deployed(settings.timed_shape) if longer else None
+    found = longer.get(deployed["fingerprint"]) if deployed else None
+    best = found.of(settings) if found else settings
+    return [settings] if best is settings else [best, settings]
 
 
 Extra = MoreSeed | Longer

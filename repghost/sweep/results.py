@@ -99,20 +99,17 @@ class Results:
             names = (*ticket.settings.objective.scores, "epochs", "commit")
             row |= {name: result[name] for name in names if name in result}
             row["seconds"] = round(result["seconds"], 1)
-        return row | self._of_detector(ticket, run)
+        return row | self._of_detector(ticket)
 
-    def _of_detector(self, ticket: Ticket, run: Run) -> Row:
+    def _of_detector(self, ticket: Ticket) -> Row:
         """Return what is known of a detector beside its scores: how much of it is its backbone."""
         if not ticket.settings.task.detects:
             return {}
         row: Row = {"detector": ticket.settings.task.kind}
-        whole, backbone = self._evaluator.latency(ticket), None
-        for fingerprint in run.graphs(ticket.settings.timed_shape)[1:]:
-            backbone = self._evaluator.timings.of_graph(ticket.settings, fingerprint)
+        whole, backbone = self._evaluator.latency(ticket), self._evaluator.backbone(ticket)
         if backbone and whole:
-            limits = (backbone.latency_low, backbone.latency_high)
-            row |= {"backbone_ms": backbone.latency_ms, "backbone_low": limits[0]}
-            row |= {"backbone_high": limits[1]}
+            names = ("ms", "low", "high")
+            row |= {f"backbone_{name}": getattr(backbone, f"latency_{name}") for name in names}
             row["backbone_share"] = round(backbone.latency_ms / whole.latency_ms, 4)
         return row
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from repghost.detection.spec import TaskSpec
 from repghost.latency.record import Measurement
 from repghost.latency.spec import StorageSpec
 from repghost.latency.store import Store
@@ -21,9 +22,11 @@ from repghost.settings import Settings, SweepSpec
 from repghost.sweep.evaluator import TrialEvaluator
 from repghost.sweep.extra import Longer, MoreSeed
 from repghost.sweep.refine import Refine
+from repghost.sweep.results import Results
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.timing import Timings
+from repghost.training.spec import DataSpec
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
 
@@ -62,19 +65,21 @@ class Study:
         extras = self.refine.rows
         return [Point(t.swept, t.settings) for t in known if t.row not in extras]
 
-    def finished(self, branch: str, seed: int, top1: float, graph: str) -> None:
+    def finished(self, branch: str, seed: int, score: float, graph: str) -> None:
         settings = replace(self.base, model=RepGhostNetSpec(reparam=branch), seed=seed)
         (ticket,) = self.ledger.enroll([Point({"model.reparam": branch, "seed": seed}, settings)])
-        self.ends(ticket.row, top1, graph)
+        self.ends(ticket.row, score, graph)
 
-    def ends(self, row: str, top1: float, graph: str) -> None:
+    def ends(self, row: str, score: float, graph: str) -> None:
         (ticket,) = (one for one in self.ledger.tickets() if one.row == row)
         run = Run(self.base.outputs, ticket.key)
         run.folder.mkdir(parents=True, exist_ok=True)
         deployed = {"fingerprint": graph, "params": 1, "macs": 1, "training_params": 1}
+        if ticket.settings.task.detects:
+            deployed["backbone"] = {"fingerprint": f"{graph}'s backbone"}
         run.add_deployed(ticket.settings.timed_shape, deployed)
-        scores = {"top1": top1, "top5": 99.0, "commit": "c0ffee", "epochs": 1, "seconds": 1.0}
-        run.finish(scores)
+        scores = dict.fromkeys(ticket.settings.objective.scores, score)
+        run.finish(scores | {"commit": "c0ffee", "epochs": 1, "seconds": 1.0})
         self.ledger.tell(ticket, self.evaluator.review(ticket))
 
     def timed(self, graph: str, ratio: float, half: float, repeat: int = 0) -> None:
@@ -176,6 +181,32 @@ def test_a_latency_in_doubt_is_measured_longer_once_for_all_that_share_its_graph
     ratios = {t.swept["model.reparam"]: t.life.ratio for t in study.ledger.tickets()}
     assert ratios == {"bn": 1.02, "id": 1.0}
     assert not any(t for t in study.ledger.tickets() if study.evaluator.review(t) == "prepare")
+
+
+def test_a_backbone_is_read_from_the_measurement_that_its_detector_is_read_from(tmp_path):
+    study, data = Study(tmp_path), DataSpec(kind="coco", max_size=96)
+    study.base = replace(study.base, data=data, task=TaskSpec("retinanet"))
+    study.timed("g", 4.0, 0.001)
+    study.timed("g's backbone", 3.0, 0.001)
+    study.finished("bn", 0, 30.0, "g")
+    (ticket,) = study.ledger.tickets()
+    known = study.evaluator.latency(ticket)
+    study.ledger.note_extra(Longer.than(ticket.row, known, ticket.settings, 4))
+    assert share(study) == 0.75, "shown until the other is there"
+    study.timed("g", 5.0, 0.001, repeat=1)
+    study.timed("g's backbone", 2.0, 0.001, repeat=1)
+    study.open()
+    assert share(study) == 0.4
+
+
+def share(study: Study) -> float:
+    """Return the backbone's share of the only row of `results.csv`."""
+    results = Results(study.folder / "results.csv", "s", study.evaluator)
+    results.update(study.ledger.tickets())
+    results.write()
+    with (study.folder / "results.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    return float(row["backbone_share"])
 
 
 def test_a_longer_measurement_that_fails_leaves_the_variant_as_it_was(tmp_path, monkeypatch):

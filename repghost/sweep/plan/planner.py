@@ -11,7 +11,7 @@ from rich.progress import track
 from repghost.latency.record import Measurement
 from repghost.run import Run
 from repghost.settings import Settings
-from repghost.sweep.extra import Longer
+from repghost.sweep.extra import Longer, ways_to_time
 from repghost.sweep.plan.network_costs import CostFile, Image, NetworkCost, cost_of_run
 from repghost.sweep.plan.pace import (
     Pace,
@@ -160,10 +160,8 @@ class Planner:
 
     def _latency(self, timings: "Timings", settings: Settings, run: Run) -> Measurement | None:
         """Return a latency; the study's longer measurement of the graph where it was made."""
-        deployed = run.deployed(settings.timed_shape)
-        longer = self._longer.get(deployed["fingerprint"]) if deployed else None
-        found = timings.latency(longer.of(settings), run) if longer else None
-        return found or timings.latency(settings, run)
+        ways = ways_to_time(settings, run, self._longer)
+        return next(filter(None, (timings.latency(way, run) for way in ways)), None)
 
     def _cost(self, point: Point) -> NetworkCost | None:
         run = self._built.get(self._graphs[point.row])
