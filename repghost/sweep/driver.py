@@ -64,12 +64,15 @@ class Driver:
         (folder / STOP).unlink(missing_ok=True)
         _check_cohort(base.sweep.cohort, launcher)
         store = Store(base.storage.url)
-        here = (
-            (base.parallel, launcher.tasks_per_node) if isinstance(launcher, LocalSpec) else (None,)
-        )
-        self.evaluator = TrialEvaluator(store, base.outputs, *here)
         self.ledger = Ledger(folder, self._study, base)
-        self.evaluator.longer = self.ledger.longer
+        local = isinstance(launcher, LocalSpec)
+        self.evaluator = TrialEvaluator(
+            store,
+            base.outputs,
+            base.parallel if local else None,
+            launcher.tasks_per_node if local else 1,
+            longer=self.ledger.longer,
+        )
         self.evaluator.foresee(self.ledger.tickets())
         self.refine = Refine(
             self.ledger,
@@ -247,10 +250,8 @@ class Driver:
         tickets = self.ledger.tickets()
         self._results.update(tickets, anew=True)
         asked, changed = self.ledger.asked(), self._results.write()
-        close(
-            *(self._folder, asked, self.evaluator, changed, self.console),
-            self.base.tracking,
-        )
+        tracking = self.base.tracking
+        close(self._folder, asked, self.evaluator, changed, self.console, tracking)
         for line in left_to_workers(self._still_to_come()):
             self.say(line)
         failed = [ticket for ticket in asked if ticket.life.state == "failed"]

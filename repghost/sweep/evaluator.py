@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
 
 from repghost.cores import threads_for
@@ -65,11 +66,17 @@ class TrialEvaluator:
 
     Trainings on this machine share its cores, `parallel` at a time, each of so many `processes`;
     with None each takes what the cluster gives to its job. `longer` are the study's longer
-    measurements by graph, each in place of the one before once it is made.
+    measurements by graph, as its ledger has them, each in place of the one before once it is made.
     """
 
     def __init__(
-        self, store: Store, outputs: str, parallel: int | None, processes: int = 1
+        self,
+        store: Store,
+        outputs: str,
+        parallel: int | None,
+        processes: int = 1,
+        *,
+        longer: Mapping[str, Longer] = MappingProxyType({}),
     ) -> None:
         self.timings = Timings(store)
         self._outputs = outputs
@@ -79,7 +86,7 @@ class TrialEvaluator:
             "train": None if parallel is None else threads_for(parallel * processes),
         }
         self._processes = processes
-        self.longer: Mapping[str, Longer] = {}
+        self._longer = longer
 
     def latency(self, ticket: Ticket, name: str | None = None) -> Measurement | None:
         """Return the latency of the variant's network, by default on the first device."""
@@ -123,7 +130,7 @@ class TrialEvaluator:
         return own, step
 
     def _ways(self, ticket: Ticket) -> list[Settings]:
-        return ways_to_time(ticket.settings, self._run(ticket), self.longer)
+        return ways_to_time(ticket.settings, self._run(ticket), self._longer)
 
     def awaited(self, ticket: Ticket) -> str:
         """Name the device whose worker is waited for."""

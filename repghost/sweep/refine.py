@@ -126,7 +126,6 @@ class Refine:
         else:
             extra = self._longer(standing)
         self._ledger.note_extra(extra)
-        self._evaluator.longer = self._ledger.longer
         self.notices.append(f"refine {number}/{self._count}: {said}")
         if isinstance(extra, Longer):
             return self._ledger.again([first])

@@ -37,7 +37,8 @@ Config = dict[str, Any]
 class Ledger:
     """What was asked and what came of it; the score is maximised and latency minimised.
 
-    The caller holds the study's driver lock; who only reads opens it with `read`.
+    The caller holds the study's driver lock; who only reads opens it with `read`. `longer` is the
+    latest longer measurement of each graph, by its fingerprint; it follows what is noted.
     """
 
     def __init__(
@@ -89,7 +90,10 @@ class Ledger:
             raise ValueError(f"{journal}: is of an older version; move it away to start it anew")
         notes = self._storage.get_study_user_attrs(self._study_id)
         self._common: Config = notes.get(COMMON, {})
-        self._extras = [noted(note) for note in notes.get(REFINED, [])]
+        self._extras: list[Extra] = []
+        self.longer: dict[str, Longer] = {}
+        for note in notes.get(REFINED, []):
+            self._keep(noted(note))
         latest = {trial.user_attrs["row"]: trial for trial in trials}
         self._tickets = {row: self._ticket(trial) for row, trial in latest.items()}
         self._asked: dict[str, Ticket] = {}
@@ -129,11 +133,6 @@ class Ledger:
         """The study's runs beyond the sweep's own, in the order in which they were chosen."""
         return list(self._extras)
 
-    @property
-    def longer(self) -> dict[str, Longer]:
-        """The latest longer measurement of each graph, by its fingerprint."""
-        return {extra.graph: extra for extra in self._extras if isinstance(extra, Longer)}
-
     def note_extra(self, extra: Extra) -> None:
         """Note a run that was chosen, before it is begun.
 
@@ -142,7 +141,12 @@ class Ledger:
         """
         notes = [one.note() for one in (*self._extras, extra)]
         self._storage.set_study_user_attr(self._study_id, REFINED, notes)
+        self._keep(extra)
+
+    def _keep(self, extra: Extra) -> None:
         self._extras.append(extra)
+        if isinstance(extra, Longer):
+            self.longer[extra.graph] = extra
 
     def _add(self, point: Point) -> Ticket:
         variant, life = point.settings.variant, Life(since=self._now())

@@ -48,9 +48,10 @@ class Study:
 
     def open(self) -> None:
         """Read everything anew, as another process would."""
-        self.evaluator = TrialEvaluator(Store(self.base.storage.url), str(self.folder), 1)
+        store = Store(self.base.storage.url)
         self.ledger = Ledger(self.folder / "s", "s", self.base)
-        self.evaluator.longer = self.ledger.longer
+        longer = self.ledger.longer
+        self.evaluator = TrialEvaluator(store, str(self.folder), 1, longer=longer)
         self.refine = Refine(
             self.ledger,
             self.evaluator,

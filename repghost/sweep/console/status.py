@@ -194,11 +194,10 @@ def _latencies(
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         return {}, []  # to open it would make it
     asked = [one for one in tickets if one.life.latency_ms is None]
+    if not asked:
+        return {}, []
     try:
-        evaluator = TrialEvaluator(Store(url), outputs, None) if asked else None
-        if evaluator is None:
-            return {}, []
-        evaluator.longer = longer
+        evaluator = TrialEvaluator(Store(url), outputs, None, longer=longer)
         evaluator.foresee(asked)
         found = {one.row: evaluator.latency(one) for one in asked}
     except StoreError as error:

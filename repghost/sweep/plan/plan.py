@@ -51,7 +51,7 @@ def print_plan(
         *_to_go(rows, paces, slots or base.parallel, base.sweep.cohort),
         *_search(rows, base.n_trials),
         *_latency(rows),
-        *refining(points, study),
+        *refining(points, planner.ledger),
         *sentences(points),
         *_graphs(cells),
         *planner.notes,

@@ -11,7 +11,7 @@ from rich.progress import track
 from repghost.latency.record import Measurement
 from repghost.run import Run
 from repghost.settings import Settings
-from repghost.sweep.extra import Longer, ways_to_time
+from repghost.sweep.extra import ways_to_time
 from repghost.sweep.plan.network_costs import CostFile, Image, NetworkCost, cost_of_run
 from repghost.sweep.plan.pace import (
     Pace,
@@ -28,6 +28,7 @@ from repghost.sweep.ticket import AT_WORK, ENDS, WAITING, Life
 from repghost.trial import ends_as
 
 if TYPE_CHECKING:
+    from repghost.sweep.study import Ledger
     from repghost.timing import Timings
 
 OWN_ENOUGH = 3  # timed trainings of the sweep itself; with fewer, those of others count too
@@ -60,7 +61,10 @@ class Planned:
 
 
 class Planner:
-    """Reads what there is to know of the points of one sweep; `notes` says what it came across."""
+    """Reads what there is to know of the points of one sweep; `notes` says what it came across.
+
+    `ledger` is the study's, None where it was never started.
+    """
 
     def __init__(self, points: Sequence[Point], study: str, console: Console) -> None:
         base = points[0].settings
@@ -69,7 +73,10 @@ class Planner:
         self._points = list({point.row: point for point in points}.values())
         self._runs = {point.row: Run(base.outputs, point.key) for point in self._points}
         self._graphs = {point.row: _graph(point.settings) for point in self._points}
-        self._lives, self._longer = _noted(replace(base, study=study), Path(base.outputs) / study)
+        self.ledger = _ledger(replace(base, study=study), Path(base.outputs) / study)
+        tickets = self.ledger.tickets() if self.ledger else []
+        self._lives = {ticket.row: ticket.life for ticket in tickets}
+        self._longer = self.ledger.longer if self.ledger else {}
         self._costs = CostFile(base.outputs)
         self._built: dict[Hashable, Run] = {}  # by graph: a run that has deployed it
         for point in self._points:
@@ -205,15 +212,13 @@ class Planner:
         return left * pace.epoch_s(row.cost.macs)
 
 
-def _noted(base: Settings, folder: Path) -> tuple[dict[str, Life], dict[str, Longer]]:
-    """Return what the study noted last of each variant, by row, and its longer measurements."""
+def _ledger(base: Settings, folder: Path) -> "Ledger | None":
     if not (folder / "study.json").exists():
-        return {}, {}
+        return None
     from repghost.sweep.study import Ledger
 
     assert base.study is not None
-    ledger = Ledger.read(folder, base.study, base)
-    return {ticket.row: ticket.life for ticket in ledger.tickets()}, ledger.longer
+    return Ledger.read(folder, base.study, base)
 
 
 def _graph(settings: Settings) -> Hashable:

@@ -1,40 +1,38 @@
 """What `plan=true` says of `sweep.refine`: which runs would decide most, as things stand."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repghost.settings import Settings
 from repghost.sweep.space.points import Point
 
+if TYPE_CHECKING:
+    from repghost.sweep.study import Ledger
 
-def refining(points: Sequence[Point], study: str) -> list[str]:
+
+def refining(points: Sequence[Point], ledger: "Ledger | None") -> list[str]:
     """Return the lines of a plan on the runs beyond the sweep's own; none where none are asked for.
 
-    Raises:
-        ValueError: the study cannot be read.
+    `ledger` is the study's, None where it was never started.
     """
-    base = replace(points[0].settings, study=study)
+    base = points[0].settings
     count = base.sweep.refine
     if not count:
         return []
-    folder = Path(base.outputs) / study
-    if not (folder / "study.json").exists():
+    if ledger is None:
         return [f"sweep.refine={count}: chosen when the sweep's own runs have ended"]
-    return list(_lines(points, base, folder))
+    return list(_lines(points, base, ledger))
 
 
-def _lines(points: Sequence[Point], base: Settings, folder: Path) -> Iterator[str]:
+def _lines(points: Sequence[Point], base: Settings, ledger: "Ledger") -> Iterator[str]:
     from repghost.latency.store import Store
     from repghost.sweep.evaluator import TrialEvaluator
     from repghost.sweep.refine import Refine
-    from repghost.sweep.study import Ledger
 
-    assert base.study is not None
-    ledger = Ledger.read(folder, base.study, base)
-    evaluator = TrialEvaluator(Store(base.storage.url), base.outputs, None)
-    evaluator.longer = ledger.longer
-    ended = {ticket.row for ticket in ledger.tickets() if ticket.life.ended}
+    store, tickets = Store(base.storage.url), ledger.tickets()
+    evaluator = TrialEvaluator(store, base.outputs, None, longer=ledger.longer)
+    evaluator.foresee(tickets)
+    ended = {ticket.row for ticket in tickets if ticket.life.ended}
     open_rows = {point.row for point in points} - ended
     refine = Refine(
         ledger, evaluator, lambda _: [], count=base.sweep.refine, assumed=base.stop.points
