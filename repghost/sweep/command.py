@@ -1,7 +1,7 @@
 """The command `launch.py -m`: from a grid or a search to a table, continued where one stopped."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,9 +39,7 @@ def sweep(
     with opened(points[0].settings, study, command, console, launcher) as driver:
         tickets = driver.enroll(points)
         say_twins(points, console)
-        if not driver.base.sweep.refine:
-            return driver.drive(tickets)
-        return _refined(driver, tickets, lambda room: [])
+        return _driven(driver, tickets)
 
 
 def search(
@@ -64,11 +62,17 @@ def search(
         return _search(driver, space, composer, sampler)
 
 
-def _refined(driver: Driver, tickets: Sequence[Ticket], more: More) -> int:
-    """Bring the sweep to its end, and then the runs that decide most about the front."""
-    tickets = [*tickets, *driver.refine.resume()]
-    code = driver.drive(tickets, lambda room: more(room) or driver.refine.more(room))
-    driver.say(driver.refine.verdict())
+def _driven(driver: Driver, tickets: Sequence[Ticket], more: More | None = None) -> int:
+    """Bring the sweep to its end, and then, if asked, the runs that decide most about the front."""
+    if not driver.base.sweep.refine:
+        return driver.drive(tickets, more)
+    refine = driver.refine
+
+    def then_refine(room: int) -> Iterable[Ticket]:
+        return (more(room) if more else []) or refine.more(room)
+
+    code = driver.drive([*tickets, *refine.resume()], then_refine)
+    driver.say(refine.verdict())
     return code
 
 
@@ -99,9 +103,7 @@ def _search(driver: Driver, space: Space, composer: Composer, sampler: SamplerSp
 
     known = [Point(ticket.swept, ticket.settings) for ticket in driver.ledger.tickets()]
     tickets = driver.enroll(known)
-    code = (
-        _refined(driver, tickets, more) if driver.base.sweep.refine else driver.drive(tickets, more)
-    )
+    code = _driven(driver, tickets, more)
     if refused:
         driver.say(f"{len(refused)} combinations are not allowed, such as: {refused[0]}")
     if suggested.ended:
