@@ -46,9 +46,8 @@ class Pace(NamedTuple):
 # GhostNet 0.5x / RepGhostNet 0.5x gave 1.30 to 1.34 (cv 1.0 % where the interval promised 0.6 %);
 # that of the fast ones was as steady as its interval (0.6 %).
 BY_RUNS = Pace(samples=3, rounds=120, band=(0.05, 0.25), together=BLOCK * BLOCKS_TOGETHER)
-BY_CALLS = Pace(
-    samples=1, rounds=30, band=MIDDLE, together=1
-)  # of a program that starts anew for some runs
+# Of a program that starts anew for some runs.
+BY_CALLS = Pace(samples=1, rounds=30, band=MIDDLE, together=1)
 
 
 def paired_session(

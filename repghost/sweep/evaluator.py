@@ -192,11 +192,16 @@ class TrialEvaluator:
         history, latency = self._run(ticket).history(), self.latency(ticket)
         if not history or latency is None:
             return None
-        scores = tuple(record[ticket.settings.objective.name] for record in history)
-        epochs = ticket.settings.recipe.epochs
-        objective, task = ticket.settings.objective, ticket.settings.task.kind
-        told = (latency.latency_ms, epochs, scores, objective.label, task)
-        return Curve(ticket.row, ticket.configuration, *told)
+        objective = ticket.settings.objective
+        return Curve(
+            row=ticket.row,
+            group=ticket.configuration,
+            latency_ms=latency.latency_ms,
+            epochs=ticket.settings.recipe.epochs,
+            scores=tuple(record[objective.name] for record in history),
+            label=objective.label,
+            task=ticket.settings.task.kind,
+        )
 
     def blocked(self) -> str | None:
         """Say that the disk of the outputs is full, where it is."""

@@ -139,11 +139,11 @@ class Refine:
 
     def _of(self, extra: MoreSeed) -> Point | None:
         """Return the point of a seed; None where its variant is not in the ledger."""
-        found = [ticket for ticket in self._ledger.tickets() if ticket.row == extra.row]
-        if not found:
+        ticket = self._ledger.find(extra.row)
+        if ticket is None:
             return None
-        settings = replace(found[0].settings, seed=extra.seed)
-        return Point(found[0].swept | {"seed": extra.seed}, settings)
+        settings = replace(ticket.settings, seed=extra.seed)
+        return Point(ticket.swept | {"seed": extra.seed}, settings)
 
     def _next_seed(self, ticket: Ticket) -> int:
         """Return the lowest seed that the configuration does not have, however that one ended."""
@@ -153,11 +153,10 @@ class Refine:
 
     def _at_work(self, kin: Sequence[Standing]) -> Iterator[NextRun]:
         """Yield the runs that were chosen and have not ended."""
-        tickets = {ticket.row: ticket for ticket in self._ledger.tickets()}
         for extra in self._ledger.extras:
-            of, point = tickets.get(extra.row), None
+            of, point = self._ledger.find(extra.row), None
             if isinstance(extra, MoreSeed) and (point := self._of(extra)):
-                begun = tickets.get(point.row)
+                begun = self._ledger.find(point.row)
             else:
                 begun = of
             if of is None or (begun and begun.life.ended):

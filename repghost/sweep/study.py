@@ -172,6 +172,10 @@ class Ledger:
         """Return the latest trial of every variant of the study, in the order they were asked."""
         return list(self._tickets.values())
 
+    def find(self, row: str) -> Ticket | None:
+        """Return the latest trial of a variant, None where it was never asked for."""
+        return self._tickets.get(row)
+
     def asked(self) -> list[Ticket]:
         """Return the tickets of the points that were enrolled in this process."""
         return list(self._asked.values())
