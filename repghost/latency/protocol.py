@@ -27,6 +27,7 @@ MOST_VISITS = 12
 WARM_UP_BLOCK = 5  # samples
 WARM_UP_BLOCKS = 20
 WARM_UP_CHANGE = 0.02
+WARM_UP_S = 30.0  # no third block or later one begins after so long: a detector's run takes seconds
 PAPER_WARM_UP = 10
 PAPER_RUNS = 100
 
@@ -76,13 +77,15 @@ class Sampler:
         self.load_s = clock() - start
         self._set_pace(min(network.time_ms(fewest_runs) for _ in range(3)))
         start = clock()
-        blocks, self.warmed_up = self._warm_up(network)
+        blocks, self.warmed_up = self._warm_up(network, lambda: clock() - start > WARM_UP_S)
         self.call_s = (clock() - start) / (blocks * WARM_UP_BLOCK)
 
-    def _warm_up(self, network: TimedNetwork) -> tuple[int, bool]:
+    def _warm_up(self, network: TimedNetwork, late: Callable[[], bool]) -> tuple[int, bool]:
         """Run until the median of a block of samples holds still; False if it never does."""
         before = float("inf")
         for block in range(WARM_UP_BLOCKS):
+            if block > 1 and late():
+                return block, False
             times = [network.time_ms(self.runs) for _ in range(WARM_UP_BLOCK)]
             # By the fastest: a busy spell now must not make this side's samples the shorter ones.
             self._set_pace(min(times))

@@ -62,6 +62,22 @@ def test_a_network_that_never_holds_still_is_said_to_be_so() -> None:
     assert not Sampler(lambda: ScriptedNetwork(1.0, growing)).warmed_up
 
 
+def test_a_network_of_seconds_a_run_does_not_warm_up_for_minutes() -> None:
+    now = 0.0
+
+    class Detector(ScriptedNetwork):
+        def time_ms(self, runs: int, settle: int = 0) -> float:
+            nonlocal now
+            taken = super().time_ms(runs, settle)
+            now += taken / 1e3
+            return taken
+
+    sampler = Sampler(lambda: Detector(5000.0, (1.05**n for n in range(100))), clock=lambda: now)
+    assert not sampler.warmed_up and now < 100
+    still = Sampler(lambda: Detector(5000.0, repeat(1.0)), clock=lambda: now)
+    assert still.warmed_up
+
+
 class Slow:
     """A clock, and networks that make it go on: a load takes `load_s`, a run 4 ms."""
 
