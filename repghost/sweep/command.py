@@ -72,7 +72,11 @@ def _driven(driver: Driver, tickets: Sequence[Ticket], more: More | None = None)
         return (more(room) if more else []) or refine.more(room)
 
     code = driver.drive([*tickets, *refine.resume()], then_refine)
-    driver.say(refine.verdict())
+    if refine.own_ended():
+        driver.say(refine.verdict())
+    else:
+        asked = f"sweep.refine={driver.base.sweep.refine}"
+        driver.say(f"{asked}: chosen by this command, given again when its own runs have ended")
     return code
 
 

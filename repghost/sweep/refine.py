@@ -80,7 +80,7 @@ class Refine:
             return []
         found = self._ledger.again(self._outdated())
         left = self._count - len(self._ledger.extras)
-        if not found and left > 0 and self._own_ended():
+        if not found and left > 0 and self.own_ended():
             chosen = self.choose(min(room, left))
             found = [ticket for kin, run in chosen for ticket in self._begin(kin, run)]
         self._looked = None if found else now
@@ -99,6 +99,11 @@ class Refine:
             )
             found += [(kin, run) for run in runs]
         return sorted(found, key=lambda pair: -pair[1].share)[:count]
+
+    def own_ended(self) -> bool:
+        """Whether the sweep's own runs have all ended, so that others can be chosen."""
+        rows = self.rows | {longer.row for longer in self._ledger.longer.values()}
+        return all(t.life.ended for t in self._ledger.asked() if t.row not in rows)
 
     def verdict(self) -> str:
         """Say what is decided and what is not."""
@@ -180,10 +185,6 @@ class Refine:
             and ticket.life.ratio is not None
             and ticket.life.ratio != latency.latency_ratio
         ]
-
-    def _own_ended(self) -> bool:
-        rows = self.rows | {longer.row for longer in self._ledger.longer.values()}
-        return all(t.life.ended for t in self._ledger.asked() if t.row not in rows)
 
     def _lives(self) -> object:
         return [(ticket.row, len(ticket.lives), ticket.number) for ticket in self._ledger.tickets()]

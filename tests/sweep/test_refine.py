@@ -138,6 +138,7 @@ def test_the_sweeps_own_runs_come_first(tmp_path):
     settings = replace(study.base, model=RepGhostNetSpec(reparam="dconv"))
     study.ledger.enroll([Point({"model.reparam": "dconv", "seed": 0}, settings)])
     assert study.refine.more(4) == [] and study.ledger.extras == []
+    assert not study.refine.own_ended()
 
 
 def test_what_is_decided_runs_nothing_and_says_so(tmp_path):
@@ -258,7 +259,7 @@ def test_a_killed_refinement_goes_on_and_a_finished_one_is_not_repeated(tmp_path
             time.sleep(0.02)
         os.kill(driver.pid, signal.SIGKILL)
     said = launch(tmp_path, "sweep.refine=1")
-    assert "sweep.refine=1: 1 run made" in said
+    assert "given again" not in said and "sweep.refine=1: 1 run made" in said
     again = launch(tmp_path, "sweep.refine=1")
     assert "queued" not in again and "sweep.refine=1: 1 run made" in again
     planned = launch(tmp_path, "sweep.refine=2", "plan=true")
