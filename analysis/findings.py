@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from analysis.devices import order_words
 from analysis.results import Results, Row
 from analysis.speed import speed_words
-from analysis.texts import listed
+from analysis.texts import listed, short_ms
 from analysis.variants import Variant, describe, group, short_names
 from repghost.decision.pareto import pareto_front
 from repghost.detection.spec import DETECTORS
@@ -218,7 +218,7 @@ def _twins(variants: Sequence[Variant]) -> tuple[tuple[int, ...], ...]:
 def _point(variant: Variant) -> str:
     if variant.score is None or variant.latency is None:
         return variant.label
-    return f"{variant.label} {variant.score.mean:.2f} % at {variant.latency.ms:.3g} ms"
+    return f"{variant.label} {variant.score.mean:.2f} % at {short_ms(variant.latency.ms)}"
 
 
 def _values(results: Results, key: str) -> str:

@@ -6,7 +6,7 @@ from analysis.findings import Findings
 from analysis.markup import Html, tag
 from analysis.results import ENDED, Results, Row
 from analysis.speed import spread
-from analysis.texts import ratio_text
+from analysis.texts import ratio_text, short_ms
 from analysis.variants import Variant
 
 
@@ -60,7 +60,7 @@ def _latency_tile(name: str, variants: Sequence[Variant], ms: float | None) -> H
     names = [v.label for v in variants if v.latency and v.latency.ms == ms]
     if len(names) > 3:
         names = [f"{names[0]} and {len(names) - 1} more"]
-    value = "-" if ms is None else f"{ms:.3g} ms"
+    value = "-" if ms is None else short_ms(ms)
     return _tile(name, value, ", ".join(names) or "nothing was measured")
 
 

@@ -127,3 +127,9 @@ def test_bars_stand_from_fast_to_slow_with_their_intervals(tmp_path):
 def test_the_question_of_a_study_without_training_is_who_is_fastest(tmp_path):
     results = load(studies.write_study(tmp_path, [studies.measured(1.0)]))
     assert question(results, find(results)) == "How fast is this network?"
+
+
+def test_a_latency_of_seconds_is_told_in_whole_ms(tmp_path):
+    rows = (timed("fast", 1747.07), timed("slow", 3501.6))
+    body = body_of(studies.write_study(tmp_path, rows, swept="variant"))
+    assert "1747 ms" in body and "3502 ms" in body and "e+03" not in body
