@@ -8,14 +8,22 @@ from analysis.paper.measured import as_printed, data_of_run, spec_of_run
 from analysis.paper.sheet import Sheet
 from analysis.paper.tables import read_csv
 from analysis.results import Results, Row
-from analysis.texts import MISSING, number
+from analysis.texts import MISSING, ms_digits, number
 from repghost.detection.spec import DETECTORS
 from repghost.models.baselines import MobileNetV2Spec, MobileNetV3Spec
 from repghost.models.repghost_spec import GhostNetSpec, RepGhostNetSpec
 from repghost.models.spec import ModelSpec
 
-HEADINGS = ("backbone", "detector", "ms here", "backbone ms", "share", "box mAP", "mask mAP")
-PAPER = ("paper: backbone ms", "RetinaNet s", "box mAP", "mask mAP")
+HEADINGS = (
+    "backbone",
+    "detector",
+    "ms\nhere",
+    "its\nbackbone",
+    "share",
+    "box\nmAP",
+    "mask\nmAP",
+)
+PAPER = ("paper:\nback-\nbone ms", "Retina-\nNet s", "box\nmAP", "mask\nmAP")
 BACKBONES: dict[str, Callable[..., ModelSpec]] = {
     "MobileNetV2": MobileNetV2Spec,
     "MobileNetV3": partial(MobileNetV3Spec, size="large"),
@@ -32,7 +40,7 @@ def table4_sheet(results: Results) -> Sheet:
         "Table 4: detectors, here and in the paper",
         (*HEADINGS, *PAPER),
         [_cells(row, spec_of_run(config)) for row, config in runs],
-        tuple(_notes([row for row, _ in runs], [config for _, config in runs])),
+        tuple(_notes(runs)),
         names=2,
     )
 
@@ -47,11 +55,15 @@ def _cells(row: Row, spec: ModelSpec | None) -> Cells:
     return (
         spec.describe() if spec else row.key,
         DETECTORS.get(row.detector, row.detector),
-        *(number(ms, 3) for ms in (row.latency_ms, row.of_detector.get("backbone_ms"))),
+        *map(_ms, (row.latency_ms, row.of_detector.get("backbone_ms"))),
         MISSING if share is None else f"{100 * share:.1f} %",
         *(number(row.scored(name), 1) for name in ("map", "mask_map")),
         *_papers(row.detector, spec),
     )
+
+
+def _ms(ms: float | None) -> str:
+    return MISSING if ms is None else number(ms, ms_digits(ms))
 
 
 def _papers(detector: str, spec: ModelSpec | None) -> Cells:
@@ -64,13 +76,15 @@ def _papers(detector: str, spec: ModelSpec | None) -> Cells:
     return (MISSING,) * len(PAPER)
 
 
-def _notes(rows: Sequence[Row], configs: Sequence[Path]) -> Iterator[str]:
-    trained = sorted(set(map(data_of_run, configs)))
+def _notes(runs: Sequence[tuple[Row, Path]]) -> Iterator[str]:
+    rows = [row for row, _ in runs]
+    data = sorted({data_of_run(config) for row, config in runs if row.score is not None})
+    trained = f"Trained on {', '.join(data)}" if data else "Not trained"
     measured = [row for row in rows if row.latency_ms is not None]
     places = sorted({f"{row.device} beside {row.reference}" for row in measured})
     timed = f"timed on {'; '.join(places)} (its name holds the input's shape)"
     yield (
-        f"Trained on {', '.join(trained)}; {timed if places else 'not timed yet'}. The paper"
+        f"{trained}; {timed if places else 'not timed yet'}. The paper"
         " trained on COCO and timed on an ARM phone, at a size that it does not say: no number"
         " here is one of its."
     )

@@ -1,8 +1,11 @@
 """Table 4 is printed beside a study of detectors, each backbone found in the paper's rows."""
 
 import csv
+from io import StringIO
 
-from analysis.paper.sheet import Sheet
+from rich.console import Console
+
+from analysis.paper.sheet import Sheet, print_sheets
 from analysis.paper.study import study_sheets
 from repghost.detection.spec import TaskSpec
 from repghost.models.baselines import MobileNetV3Spec
@@ -44,7 +47,7 @@ def test_a_backbone_stands_beside_its_numbers_in_the_paper(tmp_path):
     ours = RepGhostNetSpec(width=1.3)
     sheet = table4(study(tmp_path, [("retinanet", ours), ("maskrcnn", ours)]))
     name = ours.describe()
-    here = ("10.000", "2.500", "25.0 %", "51.2")
+    here = ("10.00", "2.500", "25.0 %", "51.2")
     assert sheet.rows == [
         (name, "RetinaNet", *here, "-", "92.9", "3.64", "33.5", "-"),
         (name, "Mask R-CNN", *here, "40.5", "92.9", "3.64", "36.1", "33.1"),
@@ -67,7 +70,7 @@ def test_a_run_without_its_config_leaves_the_others_in_the_table(tmp_path):
     first.unlink()
     rows = {row[0]: row for row in table4(folder).rows}
     key = first.parent.name
-    assert rows.pop(key)[1:] == ("RetinaNet", "10.000", "2.500", "25.0 %", "51.2", *"-" * 5)
+    assert rows.pop(key)[1:] == ("RetinaNet", "10.00", "2.500", "25.0 %", "51.2", *"-" * 5)
     ((*_, masks),) = rows.values()
     assert len(rows) == 1 and masks == "-"
 
@@ -78,3 +81,13 @@ def test_the_notes_say_where_it_was_timed_once_it_was(tmp_path):
     assert "timed on here beside repghostnet-0.5x-1x3x64x64-1000 (" in timed.notes[0]
     waiting = table4(study(tmp_path / "waiting", models, **dict.fromkeys(TIMED, "")))
     assert "Trained on tiny; not timed yet." in waiting.notes[0]
+
+
+def test_a_study_of_latencies_alone_is_not_called_trained_and_is_printed_whole(tmp_path):
+    models = [(kind, RepGhostNetSpec(width=1.3)) for kind in ("retinanet", "maskrcnn")]
+    sheet = table4(study(tmp_path, models, map="", mask_map="", latency_ms="3501.58"))
+    assert sheet.notes[0].startswith("Not trained; timed on here")
+    console = Console(file=StringIO(), width=110)
+    print_sheets([sheet], console)
+    printed = console.file.getvalue()
+    assert "3501.6" in printed and "…" not in printed
