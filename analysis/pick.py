@@ -11,9 +11,10 @@ from analysis.export import MARKDOWN, escaped
 from analysis.fronts import Front, fronts
 from analysis.fronts_table import Budget, budget_words, chance_within
 from analysis.results import Results, Row
-from analysis.texts import counted, latency_text, ratio_text, score_text
+from analysis.texts import latency_text, ratio_text, score_text
 from analysis.variants import Variant
 from repghost.atomic import read_json
+from repghost.words import counted
 
 if TYPE_CHECKING:
     from analysis.shipping import Shipped
@@ -159,7 +160,7 @@ def _evidence(row: Row, shipped: "Shipped", result: dict[str, Any]) -> list[str]
         f"ONNX against the fused weights, run by {shipped.onnx_by}: {shipped.onnx_error:.1e}",
         f"run {row.key}, commit {_md(row.commit or 'unknown')}",
         _md(listed or "versions unknown"),
-        f"trained {counted(row.epochs or 0, 'epoch')} in {row.seconds or 0:.0f} s",
+        f"trained {counted(round(row.epochs or 0), 'epoch')} in {row.seconds or 0:.0f} s",
     ]
 
 

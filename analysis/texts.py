@@ -56,11 +56,6 @@ def short_ms(ms: float) -> str:
     return f"{ms:.0f} ms" if ms >= 1000 else f"{ms:.3g} ms"
 
 
-def counted(count: float, what: str) -> str:
-    """Return "1 epoch", "8 epochs"."""
-    return f"{count:g} {what}{'' if count == 1 else 's'}"
-
-
 def ms_digits(ms: float) -> int:
     """Return how many decimals of a time in ms are worth a look."""
     return 3 if ms < 10 else 2 if ms < 100 else 1

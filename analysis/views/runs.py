@@ -5,7 +5,7 @@ from analysis.findings import run_label
 from analysis.markup import Html, join, tag
 from analysis.material import Material
 from analysis.results import Row
-from analysis.texts import counted
+from repghost.words import counted
 
 RUNS_OPEN = 12
 
@@ -31,7 +31,7 @@ def _run(material: Material, row: Row, n: int) -> Html:
     words = [
         row.state,
         *([f"{row.objective.label} {row.score:.2f} %"] if row.score is not None else []),
-        *([counted(row.epochs, "epoch")] if row.epochs is not None else []),
+        *([counted(round(row.epochs), "epoch")] if row.epochs is not None else []),
         *([f"{row.seconds:.0f} s"] if row.seconds is not None else []),
         f"run {row.key}",
     ]

@@ -19,6 +19,7 @@ from repghost.latency.queue.tables import FlagRow, MeasurementRow
 from repghost.latency.queue.workers import GONE, Seen, Workers
 from repghost.latency.spec import StorageSpec
 from repghost.latency.store import DONE
+from repghost.words import counted
 
 SHOWN = 20  # measurements that wait or have failed
 SQLITE = "sqlite:///"
@@ -66,7 +67,7 @@ def forget_command(url: str, device: str, console: Console) -> None:
         ValueError: a worker serves it, or nothing is known of it.
     """
     count = Workers(opened(url)).forget(device)
-    console.print(f"forgot {device} and {count} measurement{'' if count == 1 else 's'} made there")
+    console.print(f"forgot {device} and {counted(count, 'measurement')} made there")
 
 
 def opened(url: str) -> Database:

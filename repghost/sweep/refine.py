@@ -12,6 +12,7 @@ from repghost.sweep.extra import Extra, Longer, MoreSeed
 from repghost.sweep.space.points import Point
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import Ticket
+from repghost.words import counted
 
 NAMED = 4
 PAIRED = "paired"  # the protocol under which more rounds tell more
@@ -108,7 +109,7 @@ class Refine:
     def verdict(self) -> str:
         """Say what is decided and what is not."""
         made, kins = len(self._ledger.extras), standings(self._ledger.tickets(), self._evaluator)
-        said = f"sweep.refine={self._count}: {made} run{'' if made == 1 else 's'} made"
+        said = f"sweep.refine={self._count}: {counted(made, 'run')} made"
         if not any(len(kin) > 1 for kin in kins):
             return f"{said}; there are no two variants with score and latency to compare"
         names = [name for kin in kins for name in self._open(kin)]

@@ -18,6 +18,7 @@ from repghost.sweep.jobs.local import LocalJobs
 from repghost.sweep.results import Results
 from repghost.sweep.study import Ledger
 from repghost.sweep.ticket import IN_JOBS, Outcome, Ticket
+from repghost.words import counted
 
 CAUSE = "stopped by python -m repghost.sweep stop"
 LEAVES_WITHIN_S = 30.0  # a driver looks every two seconds
@@ -121,7 +122,7 @@ def _end(place: Backend, ended: Ended, say: Say, patience_s: float) -> None:
     give_up = time.monotonic() + patience_s
     told: set[Job] = set()
     while new := set(place.adopt()) - told:
-        say(f"ending {_number(len(new), 'job')}; a training saves its checkpoint first")
+        say(f"ending {counted(len(new), 'job')}; a training saves its checkpoint first")
         place.cancel(new)
         told |= new
         ended.told |= new
@@ -187,8 +188,4 @@ def _kept(study: StudyFolder, tickets: Sequence[Ticket]) -> str:
     runs = [Run(study.settings.outputs, key) for key in {ticket.key for ticket in tickets}]
     results = sum(run.result() is not None for run in runs)
     saved = sum(run.checkpoint.exists() and run.result() is None for run in runs)
-    return f"kept: {_number(results, 'result')}, {_number(saved, 'checkpoint')} of unfinished runs"
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
+    return f"kept: {counted(results, 'result')}, {counted(saved, 'checkpoint')} of unfinished runs"

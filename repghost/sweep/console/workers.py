@@ -9,6 +9,7 @@ from repghost.latency.devices.spec import HERE
 from repghost.latency.queue.database import StoreError
 from repghost.latency.queue.workers import QUARANTINED, Seen, Workers
 from repghost.settings import Settings
+from repghost.words import counted
 
 LOOK_S = 5.0  # between two looks at the workers
 SQLITE, ELSEWHERE = "sqlite:///", ("/", ":memory:", "file:")  # what no folder changes
@@ -87,7 +88,7 @@ def from_anywhere(url: str) -> str:
 def left_to_workers(counts: Mapping[str, int]) -> list[str]:
     """Say how many measurements of further devices are still to come."""
     return [
-        f"{count} measurement{'' if count == 1 else 's'} on {name} still to come: run the same"
+        f"{counted(count, 'measurement')} on {name} still to come: run the same"
         " command again when a worker has made them"
         for name, count in counts.items()
     ]

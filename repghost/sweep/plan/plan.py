@@ -14,6 +14,7 @@ from repghost.sweep.plan.refining import refining
 from repghost.sweep.plan.table import Cells, clock, digest, table, write_csv
 from repghost.sweep.plan.twins import sentences
 from repghost.sweep.space.points import Point
+from repghost.words import counted
 
 LONG = 60  # rows; a longer plan is shown as a digest
 SHOWN = 12  # rows below a digest
@@ -83,7 +84,7 @@ def _counts(rows: Sequence[Planned]) -> str:
     states = Counter(row.state for row in rows)
     words = ", ".join(f"{count} {state}" for state, count in states.items())
     again = "; retry=failed runs again what failed" if states["failed"] else ""
-    return f"{_number(len(rows), 'variant')}: {words}{again}"
+    return f"{counted(len(rows), 'variant')}: {words}{again}"
 
 
 def _to_go(rows: Sequence[Planned], paces: Sequence[Pace], slots: int, cohort: int) -> list[str]:
@@ -94,9 +95,9 @@ def _to_go(rows: Sequence[Planned], paces: Sequence[Pace], slots: int, cohort: i
     together = list(grouped(to_train, cohort, lambda row: row.point.settings.stream))
     lines = []
     if cohort > 1 and together:
-        whole = _number(sum(map(len, together)), "training")
+        whole = counted(sum(map(len, together)), "training")
         lines.append(
-            f"sweep.cohort={cohort}: {whole} in {_number(len(together), 'cohort')}; times are those"
+            f"sweep.cohort={cohort}: {whole} in {counted(len(together), 'cohort')}; times are those"
             " of each alone, together they take less where batches are slow to come"
         )
     if known:
@@ -107,7 +108,7 @@ def _to_go(rows: Sequence[Planned], paces: Sequence[Pace], slots: int, cohort: i
         lines.append(f"to go: {clock(sum(known))} of {kind} in all{atonce}")
         lines += dict.fromkeys(pace.source for pace in paces)
     if unknown:
-        lines.append(f"to go: not known for {_number(unknown, 'variant')}; {NO_PACE}")
+        lines.append(f"to go: not known for {counted(unknown, 'variant')}; {NO_PACE}")
     return lines
 
 
@@ -127,10 +128,10 @@ def _latency(rows: Sequence[Planned]) -> list[str]:
     graphs = {row.graph for row in rows}
     unknown = {row.graph for row in rows if row.latency_ms is None}
     timed = "timed already" if not unknown else f"{len(unknown)} of them still to be timed"
-    lines = [f"latency: {_number(len(graphs), 'graph')}, {timed}"]
+    lines = [f"latency: {counted(len(graphs), 'graph')}, {timed}"]
     slow = [row for row in rows if row.end == "pruned" and not row.ended]
     if slow:
-        words = f"{_number(len(slow), 'variant')} to be pruned"
+        words = f"{counted(len(slow), 'variant')} to be pruned"
         lines.append(f"{words}: over the latency budget, by another variant of the same graph")
     return lines
 
@@ -140,7 +141,3 @@ def _graphs(cells: Cells) -> list[str]:
     lines = cells.sharing()
     more = len(lines) - GRAPHS
     return [*lines[:GRAPHS], *([f"{more} more such graphs"] if more > 0 else [])]
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
