@@ -43,9 +43,7 @@ def _counterpart(settings: Settings, mnn: Path) -> Subject:
     if spec is None:
         reference = reference_network(settings)
         return Subject(reference.stem, reference)
-    # The weights are those of the other network, and do not change how long an operator takes.
-    plain = replace(spec, weights=None, weights_digest=None, from_run=None)
-    other = replace(settings, model=plain)
+    other = replace(settings, model=spec)
     found = prepare(other, mnn)
     found.certificate.require()
     return Subject(other.network.describe(), mnn, found.fingerprint)

@@ -77,14 +77,14 @@ class Sampler:
         self.load_s = clock() - start
         self._set_pace(min(network.time_ms(fewest_runs) for _ in range(3)))
         start = clock()
-        blocks, self.warmed_up = self._warm_up(network, lambda: clock() - start > WARM_UP_S)
+        blocks, self.warmed_up = self._warm_up(network, clock)
         self.call_s = (clock() - start) / (blocks * WARM_UP_BLOCK)
 
-    def _warm_up(self, network: TimedNetwork, late: Callable[[], bool]) -> tuple[int, bool]:
+    def _warm_up(self, network: TimedNetwork, clock: Callable[[], float]) -> tuple[int, bool]:
         """Run until the median of a block of samples holds still; False if it never does."""
-        before = float("inf")
+        before, end = float("inf"), clock() + WARM_UP_S
         for block in range(WARM_UP_BLOCKS):
-            if block > 1 and late():
+            if block > 1 and clock() > end:
                 return block, False
             times = [network.time_ms(self.runs) for _ in range(WARM_UP_BLOCK)]
             # By the fastest: a busy spell now must not make this side's samples the shorter ones.

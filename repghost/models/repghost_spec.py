@@ -186,8 +186,10 @@ class GhostNetSpec(WidthSpec):
 
     @property
     def counterpart(self) -> ModelSpec | None:
-        """With adds: the same network with concatenations."""
-        return replace(self, reuse="concat") if self.reuse == "add" else None
+        """With adds: the same network with concatenations, which cannot take its weights."""
+        if self.reuse != "add":
+            return None
+        return replace(self, reuse="concat", weights=None, weights_digest=None, from_run=None)
 
 
 @dataclass(frozen=True)

@@ -78,38 +78,31 @@ def test_who_cannot_run_beside_others_is_run_alone_after_them(function, tmp_path
     assert code == 0, "all came to their ends"
 
 
-def test_a_job_that_is_told_to_end_asks_to_be_run_again_with_all_that_had_not_ended(tmp_path):
-    tasks = [
-        toy(tmp_path, "a", toy_tasks.take_steps, 50),
-        toy(tmp_path, "b", toy_tasks.end_the_job),
-    ]
+def told_to_end(folder: Path, *tasks: Task) -> set[str]:
+    """Run a cohort whose job is told to end; return the names of what its tasks leave behind."""
     with pytest.raises(SystemExit) as told:
-        together(tmp_path, *tasks)
+        together(folder, *tasks)
     assert told.value.code == INTERRUPTED
-    assert {path.name for path in tmp_path.glob("*.saved")} == {"a.saved", "b.saved"}
+    return {path.name for path in folder.iterdir() if path.suffix in (".saved", ".done")}
+
+
+def test_a_job_that_is_told_to_end_asks_to_be_run_again_with_all_that_had_not_ended(tmp_path):
+    others = toy(tmp_path, "a", toy_tasks.take_steps, 50)
+    left = told_to_end(tmp_path, others, toy(tmp_path, "b", toy_tasks.end_the_job))
+    assert left == {"a.saved", "b.saved"}
     assert len(list(tmp_path.glob("*.running"))) == 2
 
 
 def test_a_job_that_is_told_to_end_does_not_begin_with_what_was_put_off(tmp_path):
-    tasks = [
-        toy(tmp_path, "a", toy_tasks.need_all_memory),
-        toy(tmp_path, "b", toy_tasks.end_the_job_and_be_done),
-    ]
-    with pytest.raises(SystemExit) as told:
-        together(tmp_path, *tasks)
-    assert told.value.code == INTERRUPTED
-    assert (tmp_path / "b.done").exists() and not (tmp_path / "a.done").exists()
+    put_off = toy(tmp_path, "a", toy_tasks.need_all_memory)
+    left = told_to_end(tmp_path, put_off, toy(tmp_path, "b", toy_tasks.end_the_job_and_be_done))
+    assert left == {"b.done"}
 
 
 def test_who_is_run_alone_saves_and_is_run_again_when_the_job_is_told_to_end(tmp_path):
-    tasks = [
-        toy(tmp_path, "a", toy_tasks.end_the_job_when_alone),
-        toy(tmp_path, "b", toy_tasks.need_all_memory),
-    ]
-    with pytest.raises(SystemExit) as told:
-        together(tmp_path, *tasks)
-    assert told.value.code == INTERRUPTED
-    assert (tmp_path / "a.saved").exists() and not (tmp_path / "b.done").exists()
+    alone = toy(tmp_path, "a", toy_tasks.end_the_job_when_alone)
+    left = told_to_end(tmp_path, alone, toy(tmp_path, "b", toy_tasks.need_all_memory))
+    assert left == {"a.saved"}
 
 
 @pytest.mark.parametrize("when", ["before", "while it waits"])
