@@ -21,7 +21,8 @@ from benchmarks.latency_load import busy
 from repghost.latency.devices.contract import TimedNetwork
 from repghost.latency.devices.local import LocalDevice
 from repghost.latency.protocol import Loader, paper
-from repghost.latency.session import Budget, paired, paired_session
+from repghost.latency.record import Budget
+from repghost.latency.session import paired, paired_session
 
 WARM_UP, LOOP = 10, 100  # of benchmark.out as the paper calls it: `models 100 10 0 1 1`
 

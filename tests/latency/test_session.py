@@ -13,7 +13,9 @@ import pytest
 from repghost.latency.devices.contract import DeviceError
 from repghost.latency.devices.local import LocalDevice
 from repghost.latency.protocol import Outcome
-from repghost.latency.session import BY_RUNS, Budget, paired, paired_session
+from repghost.latency.record import Budget
+from repghost.latency.session import paired, paired_session
+from repghost.latency.subject import BY_RUNS
 
 Noise = Callable[[], float]
 Found = list[tuple[int, Outcome | ValueError]]
