@@ -7,6 +7,7 @@ from rich.console import Console
 
 from repghost.cores import share_cores, threads_for
 from repghost.failures import reason_of
+from repghost.interrupt import Interrupted
 from repghost.latency.record import Measurement
 from repghost.latency.store import Store
 from repghost.run import Run
@@ -42,6 +43,9 @@ def run_one(settings: Settings, processes: int = 1) -> int:
         _say_end(end, settings, run, say)
         for remark in run.remarks():
             say(remark)
+    except Interrupted as interrupted:
+        say(f"interrupted: {interrupted}")
+        return 1
     except Exception as error:
         trace = f"\ntraceback: {run.folder / 'error.txt'}" if run.error() else ""
         say(f"failed: {reason_of(error)}{trace}")

@@ -10,8 +10,12 @@ INTERRUPTED = 75  # exit code of a job that is to be run again
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)  # of a cluster: end soon; the time limit is near
 
 
-class Interrupted(Exception):
-    """The job was told to end; what it had done is in the checkpoint."""
+class Interrupted(BaseException):
+    """The job was told to end; what it had done is in the checkpoint.
+
+    Like KeyboardInterrupt it may come between any two lines, a library's too: where those take any
+    `Exception` (a logging handler, which says "Logging error" and goes on) it would be lost.
+    """
 
 
 class Between(Interrupted):

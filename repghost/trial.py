@@ -86,8 +86,6 @@ def run_stage(
         else:
             with contextlib.nullcontext(team) if team else started_here(processes) as members:
                 _train(settings, run, threads, say, stop or Stop(), members, member)
-    except Interrupted:
-        raise
     except Exception as error:
         if not is_of_the_machine(error, run.outputs):
             run.fail(reason_of(error), traceback.format_exc())

@@ -165,7 +165,7 @@ def test_a_job_of_a_dead_node_that_slurm_does_not_requeue_has_ended_with_its_nod
 def test_a_job_at_its_time_limit_is_told_before_and_goes_on_by_itself(
     study: Path, tmp_path: Path
 ) -> None:
-    backend = driver(study, timeout_min=1, signal_delay_s=50)
+    backend = driver(study, timeout_min=1, signal_delay_s=25)  # it comes 5 to 35 s after the start
     (job,) = submit(backend, [nap(tmp_path, "a", FAR_S)])
     limit = time.monotonic() + 2 * REQUEUED_S
     while lines(tmp_path / "a.started") < 2:
