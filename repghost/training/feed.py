@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol, TypeVar
 
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import reduce_tensor
 from torch.utils.data import DataLoader
 
 from repghost.training.batches import Place, shuffled
 from repghost.training.rows import Rows
 from repghost.training.spec import DataSpec
 
+SMALL = 1 << 14  # bytes; sharing the memory of so little costs more than to copy it
 B = TypeVar("B")  # a batch
 Made = TypeVar("Made", covariant=True)
 
@@ -57,6 +62,7 @@ class Feed:
             num_workers=self.workers,
             collate_fn=images.collate,
             timeout=self.timeout_s,
+            worker_init_fn=_hand_over_by_value,
         )
         return in_time(iter(loader), self.timeout_s)
 
@@ -76,3 +82,16 @@ def in_time(batches: Iterator[B], timeout_s: float) -> Iterator[B]:
             f"data.timeout_s={timeout_s:g}: no worker brought a batch in this time; the file system"
             " hangs, or a batch takes longer (more data.workers, or a longer time)"
         ) from error
+
+
+def _hand_over_by_value(_worker: int) -> None:
+    """In a worker: share the memory of large tensors only; each is a file and a connection."""
+    ForkingPickler.register(Tensor, _reduced)
+
+
+def _reduced(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
+    if tensor.nbytes <= SMALL:
+        return torch.from_numpy, (tensor.numpy(),)
+    shared: tuple[Callable[..., Tensor], tuple[Any, ...]]
+    shared = reduce_tensor(tensor)  # type: ignore[no-untyped-call]
+    return shared
