@@ -9,7 +9,8 @@ mean of 100 runs in a row after 10, of each, and their quotient), by the same re
 had as many runs as `paired`, and by what `benchmark.out` does on its folder (10 + 100 runs of a
 fresh load of each), repeated as often; once on a quiet machine and once with the other core kept
 busy by a load that switches on and off at random. The repeats of all are interleaved. Beside it:
-the ratio to RepGhostNet 1.0x, and ten networks in one session.
+the ratio to RepGhostNet 1.0x, and ten networks in one session. As a device's database would, the
+repeats before tell `paired` how long the reference usually takes.
 
 cv: standard deviation of the repeats' ratios over their mean; its interval is a bootstrap's. agree:
 the pairs of repeats that differ by no more than their two intervals allow, of which 95 % should.
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median
@@ -34,6 +35,7 @@ from rich.table import Table
 
 from benchmarks.latency_repeat import Order
 from repghost.latency.devices.local import LocalDevice
+from repghost.latency.store import FEWEST_SESSIONS, RECENT
 from repghost.provenance import commit
 
 MODEL, REFERENCE, OTHER_REFERENCE = "ghostnet-0.5x", "repghostnet-0.5x", "repghostnet-1.0x"
@@ -93,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = _measured(arguments, Path(folder))
     (together,) = found.pop(("together", "quiet"))
-    figures = {row: Figures.of(repeats) for row, repeats in found.items()}
+    figures = {row: Figures.of(repeats) for row, repeats in (found | _settled(found)).items()}
     alone = figures["paired", "quiet"].seconds
     console = Console(width=120)
     console.print(_table(figures, arguments))
@@ -106,6 +108,16 @@ def main() -> None:
     costs = {"together_s": together["seconds"], "ten_alone_s": TOGETHER * alone, "seed": SEED}
     names = {f"{protocol} ({machine})": asdict(one) for (protocol, machine), one in figures.items()}
     print(json.dumps(names | costs | facts))
+
+
+def _settled(found: Repeats) -> Repeats:
+    """Return the repeats of which it was said that they settled, where there are two and others."""
+    told = {row: [one for one in repeats if one["settled"]] for row, repeats in found.items()}
+    return {
+        (f"{protocol}, settled", machine): settled
+        for (protocol, machine), settled in told.items()
+        if 2 <= len(settled) < len(found[protocol, machine])
+    }
 
 
 def _arguments() -> argparse.Namespace:
@@ -126,19 +138,28 @@ def _arguments() -> argparse.Namespace:
 
 def _measured(arguments: argparse.Namespace, folder: Path) -> Repeats:
     console, found = Console(stderr=True, width=120), Repeats()
+    past: dict[str, list[float]] = {}  # what each reference took in the repeats so far
     console.print("exporting the networks")
     files = exported(folder, arguments.size)
     orders = list(_orders(files, arguments))
     for done, (name, order) in enumerate(orders, start=1):
         machine = "busy" if order.loaded else "quiet"
-        for protocol, one in repeated(order).items():
+        before = past.setdefault(order.reference, [])
+        for protocol, one in repeated(replace(order, usual_ms=_usual(before))).items():
+            before += [one["reference_ms"]] if one["reference_ms"] else []
             found.setdefault((name or protocol, machine), []).append(one)
             console.print(
                 f"[{done}/{len(orders)}] {name or protocol}, {machine}: {one['ratio']:.4f}"
-                f" {one['runs']} runs {one['seconds']:.1f} s {'; '.join(one['flags'])}",
+                f" {one['runs']} runs {one['seconds']:.1f} s {'; '.join(one['flags'])}"
+                f"{'' if one['settled'] else ' (not settled)'}",
                 highlight=False,
             )
     return found
+
+
+def _usual(before: Sequence[float]) -> float | None:
+    """Return what `usual_median` would, of the database of a device."""
+    return median(before[-RECENT:]) if len(before) >= FEWEST_SESSIONS else None
 
 
 def _orders(

@@ -31,7 +31,8 @@ WARM_UP, LOOP = 10, 100  # of benchmark.out as the paper calls it: `models 100 1
 class Order:
     """What a repeat does: files to be timed against the reference's, and how.
 
-    `together` of the model are timed in one session, instead of one by all protocols.
+    `together` of the model are timed in one session, instead of one by all protocols. `usual_ms` is
+    what the reference took in the repeats before, as a device's database would know it.
     """
 
     model: str
@@ -42,15 +43,18 @@ class Order:
     together: int = 1
     precision: float = 0.01
     max_rounds: int = 600
+    max_seconds: float = 120.0
+    usual_ms: float | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """The ratio that a protocol gave and what it cost; the interval is of `paired` alone."""
+    """The ratio that a protocol gave and what it cost; interval and reference are of `paired`."""
 
     ratio: float
     seconds: float
     runs: int
+    reference_ms: float | None = None
     low: float | None = None
     high: float | None = None
     settled: bool = True
@@ -131,21 +135,35 @@ def _renewing(device: LocalDevice) -> Callable[[], list[str]]:
 
 
 def _paired(order: Order, model: Loader, reference: Loader, device: LocalDevice) -> Found:
-    budget = Budget(order.precision, order.max_rounds)
+    budget = Budget(order.precision, order.max_rounds, order.max_seconds)
     counters = Counter(model), Counter(reference)
     start = time.perf_counter()
-    found = paired(*counters, budget, seed=order.seed, before_block=_renewing(device))
+    found = paired(
+        *counters,
+        budget,
+        seed=order.seed,
+        usual_ms=order.usual_ms,
+        before_block=_renewing(device),
+    )
     seconds = time.perf_counter() - start
     assert found.ratio is not None
     runs = sum(counter.runs for counter in counters)
-    return Found(found.ratio.value, seconds, runs, *found.ratio[1:], found.settled, found.flags)
+    beside = found.reference_median_ms
+    bounds = found.ratio[1:]
+    return Found(found.ratio.value, seconds, runs, beside, *bounds, found.settled, found.flags)
 
 
 def _together(order: Order, model: Loader, reference: Loader, device: LocalDevice) -> Found:
-    budget = Budget(order.precision, order.max_rounds)
+    budget = Budget(order.precision, order.max_rounds, order.max_seconds)
     counters = [Counter(model) for _ in range(order.together)], Counter(reference)
     start = time.perf_counter()
-    session = paired_session(*counters, budget, seed=order.seed, before_block=_renewing(device))
+    session = paired_session(
+        *counters,
+        budget,
+        seed=order.seed,
+        usual_ms=order.usual_ms,
+        before_block=_renewing(device),
+    )
     found = [one for _, one in session]
     seconds = time.perf_counter() - start
     ratios = [one.ratio for one in found if not isinstance(one, ValueError) and one.ratio]

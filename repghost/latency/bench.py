@@ -99,12 +99,16 @@ class Bench:
         if reference is None:
             error = ValueError("the file of its reference network is gone; run the sweep again")
             return ((index, error) for index in range(len(there)))
+        usual_ms = patiently(
+            partial(self._requests.usual_ms, there[0][0].identity), self._say, self._sleep
+        )
         self._device.ready(self._sleep)  # warming networks up would heat a hot phone
         return paired_session(
             loaders,
             self._loader(there[0][0], reference),
             there[0][0].budget,
             seed=SEED,
+            usual_ms=usual_ms,
             fewest_runs=self._device.fewest_runs,
             before_block=partial(self._device.ready, self._sleep),
             check=self._check,
@@ -203,7 +207,8 @@ def measured(identity: Identity, outcome: Outcome, session: str, state: DeviceSt
         settled=outcome.settled,
         ended=outcome.ended,
         flags=outcome.flags,
-        device_state=state | {"warmed_up": outcome.warmed_up},
+        device_state=state
+        | {"warmed_up": outcome.warmed_up, "rounds_counted": outcome.rounds_counted},
         session=session,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         host=platform.node(),

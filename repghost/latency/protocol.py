@@ -37,8 +37,9 @@ class Outcome:
     """What a protocol found; the samples are `(n,)`, round after round.
 
     A round has `samples_per_round` samples of the model, and as many of the reference that were
-    taken beside them. Under `paper`, `ratio` is None and the reference has no samples. `flags` say
-    in words what makes the numbers doubtful.
+    taken beside them; the ratio is that of `rounds_counted` of them, None: of all. Under `paper`,
+    `ratio` is None and the reference has no samples. `flags` say in words what makes the numbers
+    doubtful.
     """
 
     latency: Interval
@@ -50,6 +51,7 @@ class Outcome:
     ended: str
     warmed_up: bool
     samples_per_round: int = 1
+    rounds_counted: int | None = None
     flags: tuple[str, ...] = ()
 
     @property

@@ -7,6 +7,7 @@ import numpy as np
 
 from repghost.latency.protocol import Loader, Outcome, Sampler
 from repghost.latency.record import Budget
+from repghost.latency.states import Usual
 from repghost.latency.subject import BLOCK, BY_CALLS, BY_RUNS, Side, Subject, Watched
 
 GROUP = 4  # networks in memory at a time beside the reference, and between two samples of it
@@ -18,6 +19,7 @@ def paired_session(
     budget: Budget,
     *,
     seed: int,
+    usual_ms: float | None = None,
     fewest_runs: int = 1,
     before_block: Callable[[], list[str]] = list,
     check: Callable[[], None] = lambda: None,
@@ -31,12 +33,14 @@ def paired_session(
     lies there, so every round draws that anew. The ratio is that of the fast samples: see `Pace`.
 
     A network is done when the half-width of its ratio's interval is at most `precision` times the
-    ratio (from the rounds of its `Pace` on), or its budget ends. One that cannot be loaded or timed
-    is yielded as that error, and the others go on; without a reference all are. `before_block` is
-    called before every 5 rounds and says in words what makes the numbers doubtful; `check` before
-    every sample. What they raise, and a DeviceError, goes through.
+    ratio (from the rounds of its `Pace` on), or its budget ends. Where it is known how long the
+    reference usually takes (`usual_ms`), only the rounds count in which it took about that: see
+    `Usual`. One that cannot be loaded or timed is yielded as that error, and the others go on;
+    without a reference all are. `before_block` is called before every 5 rounds and says in words
+    what makes the numbers doubtful; `check` before every sample. What they raise, and a
+    DeviceError, goes through.
     """
-    session = _Session(models, reference, budget, seed, fewest_runs, check, clock)
+    session = _Session(models, reference, budget, seed, usual_ms, fewest_runs, check, clock)
     while session.waiting:
         yield from session.leaving()  # first those that could not be loaded at all
         if session.waiting:
@@ -49,6 +53,7 @@ def paired(
     budget: Budget,
     *,
     seed: int,
+    usual_ms: float | None = None,
     before_block: Callable[[], list[str]] = list,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
@@ -58,7 +63,13 @@ def paired(
         ValueError: one of them cannot be loaded or timed.
     """
     ((_, found),) = paired_session(
-        [model], reference, budget, seed=seed, before_block=before_block, clock=clock
+        [model],
+        reference,
+        budget,
+        seed=seed,
+        usual_ms=usual_ms,
+        before_block=before_block,
+        clock=clock,
     )
     if isinstance(found, ValueError):
         raise found
@@ -74,6 +85,7 @@ class _Session:
         reference: Loader,
         budget: Budget,
         seed: int,
+        usual_ms: float | None,
         fewest_runs: int,
         check: Callable[[], None],
         clock: Callable[[], float],
@@ -86,8 +98,9 @@ class _Session:
 
         self.pace = BY_RUNS if fewest_runs == 1 else BY_CALLS
         self.reference = Side(reference, sample)
+        usual = Usual(usual_ms, self.pace.together)
         self.waiting = [
-            Subject(index, load, sample, words, self.pace)
+            Subject(index, load, sample, words, self.pace, usual)
             for index, (load, words) in enumerate(zip(models, resampling, strict=True))
         ]
         failed = self.reference.error is not None

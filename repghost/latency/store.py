@@ -12,6 +12,10 @@ from repghost.latency.queue.database import Database, StoreError
 from repghost.latency.queue.tables import EVIDENCE, IDENTITY, FlagRow, MeasurementRow, SessionRow
 from repghost.latency.record import PLURAL, Identity, Measurement
 
+RECENT = (
+    9  # sessions that tell the state in which a device usually is: of late, it may have changed
+)
+FEWEST_SESSIONS = 3  # with which that is known
 ASKED_AT_ONCE = 500  # parameters of one query; SQLite takes 999 at least
 DONE = "done"
 
@@ -108,6 +112,14 @@ def long_run_median(scale: Scale, session: Session) -> float | None:
     """Return the median in ms of the reference's medians in all sessions, None before the first."""
     medians = session.scalars(select(SessionRow.median_ms).filter_by(**scale._asdict())).all()
     return float(np.median(medians)) if medians else None
+
+
+def usual_median(scale: Scale, session: Session) -> float | None:
+    """Return the median in ms of the reference's medians in the latest sessions, None of few."""
+    latest = select(SessionRow.median_ms).filter_by(**scale._asdict())
+    latest = latest.order_by(SessionRow.measured_at.desc(), SessionRow.session).limit(RECENT)
+    medians = session.scalars(latest).all()
+    return float(np.median(medians)) if len(medians) >= FEWEST_SESSIONS else None
 
 
 def note_session(measurement: Measurement, session: Session) -> None:

@@ -11,6 +11,7 @@ from repghost.latency.doubts import doubts, exp_interval
 from repghost.latency.flags import Flags
 from repghost.latency.protocol import Array, Loader, Outcome, Sampler
 from repghost.latency.record import Budget
+from repghost.latency.states import Usual
 from repghost.latency.statistics import (
     MEDIAN,
     MIDDLE,
@@ -108,11 +109,12 @@ class Subject(Side):
         sample: Callable[[Loader], Sampler],
         resampling: np.random.SeedSequence,
         pace: Pace,
+        usual: Usual,
     ) -> None:
         super().__init__(load, sample)
         self.index, self.seconds, self.flags = index, 0.0, Flags()
         self.rounds: list[tuple[list[float], list[float]]] = []
-        self._resampling, self._pace = resampling, pace
+        self._resampling, self._pace, self._usual = resampling, pace, usual
         self._next_look = pace.rounds
 
     def times(self) -> tuple[Array, Array]:
@@ -120,9 +122,15 @@ class Subject(Side):
         both = np.array(self.rounds)
         return both[:, 0], both[:, 1]
 
+    def counted(self) -> tuple[Array, Array]:
+        """Return those of its `times` that the ratio is taken from."""
+        model, reference = self.times()
+        rounds = self._usual.rounds(reference)
+        return model[rounds], reference[rounds]
+
     def ratio(self) -> Interval:
         """Return the ratio to the reference; the same rounds always give the same interval."""
-        model, reference = map(np.log, self.times())
+        model, reference = map(np.log, self.counted())
         pace = self._pace
         logs = difference_interval(model, reference, self._rng(), pace.band, pace.together)
         return exp_interval(logs)
@@ -141,15 +149,18 @@ class Subject(Side):
             ended=self._reason(settled, budget),
             warmed_up=warmed_up and self.sampler.warmed_up,
             samples_per_round=model.shape[1],
+            rounds_counted=len(self.counted()[0]),
             flags=(*self.flags.words(), *self._doubts(ratio)),
         )
 
     def _doubts(self, ratio: Interval) -> list[str]:
-        return doubts(*self.times(), ratio, self._rng(), self._pace.band)
+        within = doubts(*self.counted(), ratio, self._rng(), self._pace.band)
+        return [*self._usual.doubt(self.times()[1]), *within]
 
     def is_settled(self, budget: Budget, ratio: Interval) -> bool:
-        """Whether the ratio is known to the precision that was asked for."""
-        return self.is_long_enough and ratio.half_width <= budget.precision * ratio.value
+        """Whether the ratio is known to the precision that was asked for, in the usual state."""
+        is_known = ratio.half_width <= budget.precision * ratio.value
+        return self.is_long_enough and is_known and self._usual.is_met(self.times()[1])
 
     @property
     def is_long_enough(self) -> bool:

@@ -7,23 +7,24 @@ and the next one who looks takes over; the result of a worker that comes back to
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from repghost.latency.queue.agreement import compare_with_repeats
 from repghost.latency.queue.blobs import content_of, keep, remove_unused
 from repghost.latency.queue.database import Database
 from repghost.latency.queue.process import Process
-from repghost.latency.queue.tables import IDENTITY, FlagRow, MeasurementRow
+from repghost.latency.queue.tables import IDENTITY, MeasurementRow
 from repghost.latency.queue.workers import is_unknown, known_device
 from repghost.latency.record import Budget, Identity, Measurement
 from repghost.latency.store import (
     ASKED_AT_ONCE,
     DONE,
     evidence_of,
-    measurement_of,
     note_session,
+    scale_of,
+    usual_median,
 )
 
 REQUESTED, CLAIMED, FAILED = "requested", "claimed", "failed"
@@ -129,6 +130,11 @@ class Requests:
         with self.database.reading() as session:
             return content_of(digest, session)
 
+    def usual_ms(self, identity: Identity) -> float | None:
+        """Return how long the reference usually takes on such a device; None: not known yet."""
+        with self.database.reading() as session:
+            return usual_median(scale_of(identity), session)
+
     def finish(self, claim: Claim, measurement: Measurement) -> bool:
         """Keep the measurement; return whether it stands: not if the lease was lost meanwhile."""
         with self.database.writing(alone=True) as session:
@@ -143,7 +149,7 @@ class Requests:
             session.flush()
             note_session(measurement, session)
             remove_unused(session)
-            _compare_with_repeats(measurement, session)
+            compare_with_repeats(measurement, session)
             return True
 
     def fail(self, claim: Claim, why: str) -> None:
@@ -276,33 +282,3 @@ def _standing(row: MeasurementRow) -> Standing:
     shared = {field.name for field in fields(Standing)} - {"identity", "claimed_by"}
     values = {name: getattr(row, name) for name in shared}
     return Standing(identity, claimed_by=_holder(row), **values)
-
-
-def _compare_with_repeats(measurement: Measurement, session: Session) -> None:
-    """Raise a flag on the device where two measurements of one graph do not agree."""
-    same = asdict(measurement.identity)
-    del same["repeat"]
-    rows = session.scalars(select(MeasurementRow).filter_by(state=DONE, **same))
-    for other in map(measurement_of, rows):
-        if other.identity != measurement.identity and _disagree(other, measurement):
-            text = f"one graph, two latencies: {_said(other)} and {_said(measurement)}"
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            session.add(FlagRow(device=measurement.identity.device, text=text, raised_at=now))
-
-
-def _disagree(one: Measurement, other: Measurement) -> bool:
-    low, high = _interval(one)
-    other_low, other_high = _interval(other)
-    return low > other_high or other_low > high
-
-
-def _interval(one: Measurement) -> tuple[float, float]:
-    if one.ratio_low is None or one.ratio_high is None:
-        return one.latency_low, one.latency_high
-    return one.ratio_low, one.ratio_high
-
-
-def _said(one: Measurement) -> str:
-    low, high = _interval(one)
-    kind = "ms" if one.latency_ratio is None else "times the reference"
-    return f"[{low:.4f}, {high:.4f}] {kind} at {one.measured_at} on {one.host}"
