@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from repghost.latency.queue.requests import FAILED, Requests, Standing
 from repghost.latency.queue.tables import FlagRow, MeasurementRow
 from repghost.latency.queue.workers import GONE, Seen, Workers
 from repghost.latency.spec import StorageSpec
-from repghost.latency.store import DONE
+from repghost.latency.spread import Spread
+from repghost.latency.store import DONE, spread_on
 from repghost.words import counted
 
 SHOWN = 20  # measurements that wait or have failed
@@ -34,8 +35,9 @@ def status_command(url: str, *, as_json: bool, console: Console) -> None:
     database = opened(url)
     workers, waiting = Workers(database).seen(), Requests(database).waiting()
     done, flags = _done(database), _flags(database)
+    spreads = _spreads(database, done)
     if as_json:
-        print(json.dumps(_as_dict(workers, waiting, done, flags)))
+        print(json.dumps(_as_dict(workers, waiting, done, flags, spreads)))
         return
     _show_workers(workers, console)
     _show_counts(waiting, done, console)
@@ -43,6 +45,8 @@ def status_command(url: str, *, as_json: bool, console: Console) -> None:
     _show_waiting([one for one in waiting if one.state == FAILED], "failed", console)
     for device, text in flags:
         console.print(Text(f"flag on {device}: {text}", style="yellow"), soft_wrap=True)
+    for device, spread in spreads.items():
+        console.print(f"{device}: {spread}", markup=False, soft_wrap=True)
 
 
 def retry_command(url: str, device: str | None, console: Console) -> None:
@@ -99,17 +103,25 @@ def _flags(database: Database) -> list[tuple[str, str]]:
         return [(row.device, row.text) for row in rows]
 
 
+def _spreads(database: Database, devices: Iterable[str]) -> dict[str, Spread]:
+    with database.reading() as session:
+        found = {device: spread_on(device, session) for device in devices}
+    return {device: spread for device, spread in found.items() if spread}
+
+
 def _as_dict(
     workers: Sequence[Seen],
     waiting: Sequence[Standing],
     done: dict[str, int],
     flags: Sequence[tuple[str, str]],
+    spreads: dict[str, Spread],
 ) -> dict[str, Any]:
     return {
         "workers": [asdict(one) | {"alive": one.alive} for one in workers],
         "waiting": [asdict(one) for one in waiting],
         "done": done,
         "flags": [{"device": device, "text": text} for device, text in flags],
+        "spreads": {device: asdict(spread) for device, spread in spreads.items()},
     }
 
 

@@ -56,4 +56,4 @@ class Usual:
         return np.repeat(near, self._together)[: len(reference)]
 
     def _suffice(self, rounds: NDArray[np.bool_]) -> bool:
-        return self.reference_ms is None or rounds.sum() >= FEWEST_GROUPS * self._together
+        return self.reference_ms is None or int(rounds.sum()) >= FEWEST_GROUPS * self._together

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from repghost.latency.queue.database import Database, StoreError
 from repghost.latency.queue.tables import EVIDENCE, IDENTITY, FlagRow, MeasurementRow, SessionRow
 from repghost.latency.record import PLURAL, Identity, Measurement
+from repghost.latency.spread import Spread
 
 RECENT = (
     9  # sessions that tell the state in which a device usually is: of late, it may have changed
@@ -91,6 +92,11 @@ class Store:
             wanted = select(FlagRow).where(FlagRow.device == device).order_by(FlagRow.id)
             return [row.text for row in session.scalars(wanted)]
 
+    def spread(self, device: str) -> Spread | None:
+        """Return how far apart sessions stand on the device; None while too little is repeated."""
+        with self.database.reading() as session:
+            return spread_on(device, session)
+
     def _scaled(self, row: MeasurementRow, session: Session) -> Measurement:
         measurement = measurement_of(row)
         if measurement.latency_ratio is None:
@@ -120,6 +126,19 @@ def usual_median(scale: Scale, session: Session) -> float | None:
     latest = latest.order_by(SessionRow.measured_at.desc(), SessionRow.session).limit(RECENT)
     medians = session.scalars(latest).all()
     return float(np.median(medians)) if len(medians) >= FEWEST_SESSIONS else None
+
+
+def spread_on(device: str, session: Session) -> Spread | None:
+    """Return how far apart the ratios of graphs stand that were measured in several sessions."""
+    columns = [getattr(MeasurementRow, name) for name in IDENTITY if name != "repeat"]
+    ratio = MeasurementRow.latency_ratio
+    rows = select(*columns, ratio).where(
+        MeasurementRow.device == device, MeasurementRow.state == DONE, ratio.is_not(None)
+    )
+    graphs: dict[tuple[object, ...], list[float]] = {}
+    for *identity, value in session.execute(rows):
+        graphs.setdefault(tuple(identity), []).append(value)
+    return Spread.of(graphs.values())
 
 
 def note_session(measurement: Measurement, session: Session) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
-from store_contract import MEASURED
+from store_contract import IDENTITY, MEASURED
 
 from repghost.latency.queue.process import Process
 from repghost.latency.queue.requests import (
@@ -259,6 +259,19 @@ class QueueContract:
             assert len(flags) == (2 if repeat == 2 else 0), flags
         assert "one graph, two latencies" in flags[0] and "[1.2900, 1.3100]" in flags[0]
         assert store.flags("adb: Other Phone") == []
+
+    def test_how_long_the_reference_usually_takes_is_known_from_the_latest_of_three_sessions(
+        self, requests: Requests, store: Store
+    ) -> None:
+        said = []
+        for number, reference_ms in enumerate((9.0, 8.0, *[0.2] * 5, *[0.3] * 4)):
+            identity = replace(IDENTITY, fingerprint=f"f{number}")
+            session = {"session": f"s{number}", "measured_at": f"2025-01-{number + 1:02}T00:00:00"}
+            store.add(replace(MEASURED, identity=identity, reference_ms=reference_ms, **session))
+            said.append(requests.usual_ms(IDENTITY))
+        assert said[:4] == [None, None, 8.0, pytest.approx(4.1)]
+        assert said[-1] == 0.2, "the median of the last nine"
+        assert requests.usual_ms(replace(IDENTITY, threads=2)) is None
 
     def test_processes_that_claim_at_once_measure_everything_exactly_once(
         self, url: str, requests: Requests

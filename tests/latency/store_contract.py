@@ -143,6 +143,21 @@ class StoreContract:
             Store(url).add(replace(other, session=f"s{number}"))
         assert Store(url).find(IDENTITY) == MEASURED
 
+    def test_how_far_apart_sessions_stand_is_known_once_three_were_repeats(self, url: str) -> None:
+        store, device = Store(url), IDENTITY.device
+        for number, ratio in enumerate((1.00, 1.02, 0.98)):
+            assert store.spread(device) is None
+            identity = replace(IDENTITY, repeat=number)
+            store.add(
+                replace(MEASURED, identity=identity, latency_ratio=ratio, session=f"{number}")
+            )
+        store.add(replace(MEASURED, identity=replace(IDENTITY, fingerprint="once"), session="3"))
+        store.add(PAPER)
+        spread = store.spread(device)
+        assert spread is not None and (spread.sessions, spread.graphs) == (3, 1)
+        assert spread.half_width == pytest.approx(4.3 * 0.02, rel=0.05)
+        assert store.spread("adb: Phone") is None
+
     def test_all_are_returned_oldest_first(self, url: str) -> None:
         store = Store(url)
         names = ["b", "c", "a"]

@@ -1,13 +1,17 @@
-"""`python -m repghost.latency retry | forget`: what they say."""
+"""`python -m repghost.latency status | retry | forget`: what they say."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from queue_contract import PHONE, by, request
+from store_contract import IDENTITY, MEASURED
 
 from repghost.latency.__main__ import main
 from repghost.latency.queue.database import Database
 from repghost.latency.queue.requests import MOST_ATTEMPTS, Requests
+from repghost.latency.store import Store
 
 
 @pytest.fixture
@@ -27,6 +31,22 @@ def test_retry_says_how_many_wait_again(url: str, capsys: pytest.CaptureFixture[
     for count in ("1 failed measurement on pixel waits", "0 failed measurements on pixel wait"):
         assert main(["retry", "--device", "pixel", "--storage", url]) == 0
         assert capsys.readouterr().out == f"{count} again\n"
+
+
+def test_status_says_how_far_apart_the_sessions_of_a_device_stand(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, ratio in enumerate((1.0, 1.01, 0.99)):
+        identity = replace(IDENTITY, repeat=number)
+        again = replace(MEASURED, identity=identity, session=f"{number}", latency_ratio=ratio)
+        Store(url).add(again)
+    assert main(["status", "--storage", url]) == 0
+    assert (
+        "local: Some CPU: 95 % of sessions give a ratio within ± 4.2 %" in capsys.readouterr().out
+    )
+    assert main(["status", "--storage", url, "--json"]) == 0
+    spread = json.loads(capsys.readouterr().out)["spreads"]["local: Some CPU"]
+    assert (spread["sessions"], spread["graphs"]) == (3, 1)
 
 
 @pytest.mark.parametrize("command", ["retry", "forget"])

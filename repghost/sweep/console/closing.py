@@ -43,6 +43,8 @@ def close(
     for device in sorted(_devices(tickets, evaluator)):
         for flag in evaluator.timings.store.flags(device):
             console.print(f"flag on {device}: {flag}", markup=False, soft_wrap=True)
+        if spread := evaluator.timings.store.spread(device):
+            console.print(f"{device}: {spread}", markup=False, soft_wrap=True)
     if tracking.kind != "none":
         from analysis.wandb_summary import tell_summary
 
