@@ -95,6 +95,8 @@ class PictureSet(Dataset[Sample]):
     Without an augmentation they are those of validation: every picture, as it is.
     """
 
+    image_bytes = 0  # each has its size
+
     def __init__(
         self,
         instances: Instances,

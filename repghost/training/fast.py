@@ -1,6 +1,5 @@
 """`data.decode=fast`: batches of uint8 crops, cut and resized in one go, finished on the device."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -10,13 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from timm.data import create_transform
 from torch import Tensor
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from repghost.training import draws
 from repghost.training.batches import Batch, Place, seed_everything
 from repghost.training.crops import UNREADABLE, as_image, cropped, resize_into
 from repghost.training.finish import Finish
 from repghost.training.pictures import Pictures
+from repghost.training.pool import blank
 from repghost.training.spec import DataSpec, RecipeSpec
 
 NOISE_SEEDS = 2**53
@@ -33,6 +33,7 @@ class FastSet(Dataset[Batch]):
     def __init__(self, pictures: Pictures, data: DataSpec, recipe: RecipeSpec, seed: int) -> None:
         self._pictures, self._recipe, self._seed = pictures, recipe, seed
         self._size = data.input_size
+        self.image_bytes = 3 * self._size**2
         self._policy = _policy(data, recipe)
         self._factor = recipe.color_jitter if _jitters(recipe) else 0.0
 
@@ -42,7 +43,7 @@ class FastSet(Dataset[Batch]):
     def __getitems__(self, places: Sequence[Place]) -> Batch:
         """Return the images at `places`, in their order, without those that cannot be read."""
         drawn = draws.uniforms(self._seed, places)
-        images = _blank((len(places), self._size, self._size, 3))
+        images = blank((len(places), self._size, self._size, 3), torch.uint8)
         targets, kept, skipped = list[int](), list[int](), list[str]()
         for row, (place, numbers) in enumerate(zip(places, drawn.tolist(), strict=True)):
             try:
@@ -93,14 +94,6 @@ class FastSet(Dataset[Batch]):
         least = max(0.0, 1 - self._factor)
         factors = least + (1 + self._factor - least) * drawn[:, draws.FACTORS]
         return Finish(flips, torch.from_numpy(factors).float(), _orders(drawn), boxes)
-
-
-def _blank(shape: tuple[int, ...]) -> Tensor:
-    """Return room for pixels; a worker's lies in shared memory, or it would be copied there."""
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
-    shared = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]
-    return torch.empty(0, dtype=torch.uint8).set_(shared).view(shape)
 
 
 def _orders(drawn: NDArray[np.float64]) -> Tensor:

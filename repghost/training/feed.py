@@ -2,25 +2,27 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing.reduction import ForkingPickler
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
-import torch
-from torch import Tensor
-from torch.multiprocessing.reductions import reduce_tensor
 from torch.utils.data import DataLoader
 
 from repghost.training.batches import Place, shuffled
+from repghost.training.pool import PREFETCHED, Pool, enter
 from repghost.training.rows import Rows
 from repghost.training.spec import DataSpec
 
-SMALL = 1 << 14  # bytes; sharing the memory of so little costs more than to copy it
 B = TypeVar("B")  # a batch
 Made = TypeVar("Made", covariant=True)
 
 
 class Pieces(Protocol[Made]):
-    """Images by their place, and what makes a batch of some."""
+    """Images by their place, and what makes a batch of some.
+
+    `image_bytes` is what one takes in a batch at most, 0 where that differs.
+    """
+
+    image_bytes: int
 
     def __len__(self) -> int: ...
 
@@ -56,19 +58,23 @@ class Feed:
             ValueError: no batch came for `timeout_s`.
         """
         whole = [places[at : at + batch_size] for at in range(0, len(places), batch_size)]
+        parts = [batch[self.rows.of(len(batch))] for batch in whole]
+        most = max(map(len, parts), default=0)
+        pool = Pool.fitting(self.workers, most * images.image_bytes)
         loader: DataLoader[Any] = DataLoader(
             images,  # type: ignore[arg-type]
-            batch_sampler=[batch[self.rows.of(len(batch))] for batch in whole],
+            batch_sampler=parts,
             num_workers=self.workers,
             collate_fn=images.collate,
             timeout=self.timeout_s,
-            worker_init_fn=_hand_over_by_value,
+            worker_init_fn=partial(enter, pool),
+            prefetch_factor=PREFETCHED if self.workers else None,
         )
-        return in_time(iter(loader), self.timeout_s)
+        return _in_time(iter(loader), self.timeout_s, pool)
 
 
-def in_time(batches: Iterator[B], timeout_s: float) -> Iterator[B]:
-    """Yield what a loader brings.
+def _in_time(batches: Iterator[B], timeout_s: float, _pool: Pool | None) -> Iterator[B]:
+    """Yield what a loader brings; its pool lives as long as this does.
 
     Raises:
         ValueError: it brought nothing for `timeout_s`.
@@ -82,16 +88,3 @@ def in_time(batches: Iterator[B], timeout_s: float) -> Iterator[B]:
             f"data.timeout_s={timeout_s:g}: no worker brought a batch in this time; the file system"
             " hangs, or a batch takes longer (more data.workers, or a longer time)"
         ) from error
-
-
-def _hand_over_by_value(_worker: int) -> None:
-    """In a worker: share the memory of large tensors only; each is a file and a connection."""
-    ForkingPickler.register(Tensor, _reduced)
-
-
-def _reduced(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
-    if tensor.nbytes <= SMALL:
-        return torch.from_numpy, (tensor.numpy(),)
-    shared: tuple[Callable[..., Tensor], tuple[Any, ...]]
-    shared = reduce_tensor(tensor)  # type: ignore[no-untyped-call]
-    return shared

@@ -18,6 +18,7 @@ from repghost.training.crops import UNREADABLE, as_image
 from repghost.training.fast import FastSet
 from repghost.training.feed import Feed, Pieces
 from repghost.training.pictures import Pictures, training_pictures, validation_pictures
+from repghost.training.pool import blank
 from repghost.training.rows import ALL, Rows
 from repghost.training.spec import DataSpec, RecipeSpec
 
@@ -45,7 +46,8 @@ class FolderVal:
     """The validation images once, unaugmented, in batches; `images` is how many there are."""
 
     def __init__(self, data: DataSpec, batch_size: int, rows: Rows = ALL) -> None:
-        self._set = ImageSet(validation_pictures(data), _val_transform(data), seed=0)
+        pictures, transform = validation_pictures(data), _val_transform(data)
+        self._set = ImageSet(pictures, transform, 0, _float_bytes(data))
         self.images, self.batch_size = len(self._set), min(batch_size, len(self._set))
         self._feed = Feed.of(data, rows)
 
@@ -59,14 +61,20 @@ def _train_set(
 ) -> "FastSet | ImageSet":
     if data.decode == "fast":
         return FastSet(pictures, data, recipe, seed)
-    return ImageSet(pictures, _train_transform(data, recipe), seed)
+    return ImageSet(pictures, _train_transform(data, recipe), seed, _float_bytes(data))
+
+
+def _float_bytes(data: DataSpec) -> int:
+    """Return the bytes of one image as float32."""
+    return 4 * data.in_chs * data.input_size**2
 
 
 class ImageSet(Dataset[Sample]):
     """Augmented images by (epoch, index); one that cannot be read comes back as its path."""
 
-    def __init__(self, pictures: Pictures, transform: Any, seed: int) -> None:
+    def __init__(self, pictures: Pictures, transform: Any, seed: int, image_bytes: int) -> None:
         self._pictures, self._transform, self._seed = pictures, transform, seed
+        self.image_bytes = image_bytes
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -89,7 +97,8 @@ class ImageSet(Dataset[Sample]):
         if not good:
             return Batch(torch.empty(0), torch.empty(0, dtype=torch.long), skipped)
         images, targets = zip(*good, strict=True)
-        return Batch(torch.stack(images), torch.tensor(targets), skipped)
+        room = blank((len(images), *images[0].shape), images[0].dtype)
+        return Batch(torch.stack(images, out=room), torch.tensor(targets), skipped)
 
 
 def _train_transform(data: DataSpec, recipe: RecipeSpec) -> Any:

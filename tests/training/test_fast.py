@@ -144,13 +144,6 @@ def test_batches_are_the_same_with_any_number_of_workers_and_from_any_step(
             assert torch.equal(one.targets, other.targets)
 
 
-def test_a_worker_shares_the_memory_of_pixels_and_hands_over_small_tensors_by_value(image_folder):
-    batch = next(iter(open_source(spec(image_folder, workers=1), RECIPE, 3).train(0, 0)))
-    assert batch.images.is_shared()
-    small = (batch.targets, batch.finish.flips, batch.finish.factors, batch.finish.erased)
-    assert not any(one.is_shared() for one in small)
-
-
 def test_an_image_does_not_depend_on_the_others_of_its_batch():
     contents = [encoded(image) for image in pieces(4)]
     fast = FastSet(Held(contents), DataSpec("folder", "x", input_size=48), RECIPE, 0)
