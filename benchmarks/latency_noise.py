@@ -94,8 +94,8 @@ class Figures:
 def main() -> None:
     """Print the tables, then the figures as one JSON line."""
     arguments = _arguments()
-    if arguments.repeats < 2:
-        sys.exit(f"--repeats {arguments.repeats}: must be at least 2")
+    if arguments.repeats < 2 or arguments.others == 1:
+        sys.exit("--repeats must be at least 2, and --others 0 or at least 2")
     with tempfile.TemporaryDirectory() as folder:
         found = _measured(arguments, Path(folder))
     (together,) = found.pop(("together", "quiet"))

@@ -13,9 +13,7 @@ from repghost.latency.queue.tables import EVIDENCE, IDENTITY, FlagRow, Measureme
 from repghost.latency.record import PLURAL, Identity, Measurement
 from repghost.latency.spread import Spread
 
-RECENT = (
-    9  # sessions that tell the state in which a device usually is: of late, it may have changed
-)
+RECENT = 5  # sessions that tell how a device usually is: it may have changed since the older
 FEWEST_SESSIONS = 3  # with which that is known
 ASKED_AT_ONCE = 500  # parameters of one query; SQLite takes 999 at least
 DONE = "done"

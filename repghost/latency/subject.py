@@ -22,6 +22,7 @@ from repghost.latency.statistics import (
 )
 
 LOOK_AGAIN = 1.1  # times the rounds of the last look at an interval, which takes a while
+PATIENCE = 2  # times the fewest rounds, for the usual state of the machine
 BLOCK = 5  # rounds; a phone is warm after 15-20 s, so that it must be looked at more often
 T = TypeVar("T")
 
@@ -175,15 +176,25 @@ class Subject(Side):
         return self.is_settled(budget, self.ratio())
 
     def is_spent(self, budget: Budget) -> bool:
-        """Whether the budget is at its end; every network has one round."""
+        """Whether the budget is at its end, or waiting in vain is; every network has one round."""
         return bool(self.rounds) and (
-            len(self.rounds) >= budget.max_rounds or self.seconds >= budget.max_seconds
+            len(self.rounds) >= budget.max_rounds
+            or self.seconds >= budget.max_seconds
+            or self._waits_in_vain
         )
+
+    @property
+    def _waits_in_vain(self) -> bool:
+        """Whether the machine was hardly ever as usual, for as long again as a session takes."""
+        fewest = PATIENCE * self._pace.rounds
+        return len(self.rounds) >= fewest and not self._usual.is_met(self.times()[1])
 
     def _reason(self, settled: bool, budget: Budget) -> str:
         if settled:
             return "precision reached"
-        return "rounds spent" if len(self.rounds) >= budget.max_rounds else "time spent"
+        if len(self.rounds) >= budget.max_rounds:
+            return "rounds spent"
+        return "time spent" if self.seconds >= budget.max_seconds else "the machine is not as usual"
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self._resampling)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from test_session import Bench, outcomes, rounds_of
 
-from repghost.latency.record import Budget
 from repghost.latency.states import ALIKE, Usual
+from repghost.latency.subject import BY_RUNS, PATIENCE
 
 TOGETHER = 5
 USUAL_MS, OTHER_STATE, OTHER_RATIO = 3.0, 0.8, 0.9  # in that state all is faster, the model more
@@ -41,13 +41,11 @@ def test_calls_of_a_program_are_not_judged_one_by_one() -> None:
     assert Usual(1.0, together=1).rounds(reference(9.0)).all()
 
 
-def measured(fast_until: float, usual_ms: float | None, budget: Budget | None = None):
+def measured(fast_until: float, usual_ms: float | None):
     """Time a network of 6 ms on a machine that is in another state up to some time in seconds."""
     bench = Bench(slow=lambda now: OTHER_STATE if now < fast_until else 1.0)
     model = bench.network("a", 6.0, lambda: OTHER_RATIO if bench.now < fast_until else 1.0)
-    (outcome,) = outcomes(
-        list(bench.session(model, budget=budget or Budget(), usual_ms=usual_ms))
-    ).values()
+    (outcome,) = outcomes(list(bench.session(model, usual_ms=usual_ms))).values()
     return outcome, bench.now
 
 
@@ -64,15 +62,16 @@ def test_rounds_of_another_state_are_left_out_of_the_ratio_and_kept_as_samples()
 
 def test_a_session_goes_on_until_the_machine_is_as_usual() -> None:
     whole, seconds = measured(0.0, USUAL_MS)
-    outcome, _ = measured(2 * seconds, USUAL_MS)
+    outcome, _ = measured(0.8 * seconds, USUAL_MS)
     assert outcome.settled is True, "JSON has no numpy.bool"
     assert outcome.ratio.value == pytest.approx(2.0)
-    assert rounds_of(outcome) > 1.5 * rounds_of(whole)
+    assert rounds_of(outcome) > 1.2 * rounds_of(whole)
 
 
 def test_a_session_in_another_state_alone_has_not_settled_and_says_why() -> None:
-    outcome, _ = measured(float("inf"), USUAL_MS, Budget(max_rounds=150))
-    assert (outcome.settled, outcome.ended) == (False, "rounds spent")
+    outcome, _ = measured(float("inf"), USUAL_MS)
+    assert (outcome.settled, outcome.ended) == (False, "the machine is not as usual")
+    assert rounds_of(outcome) == PATIENCE * BY_RUNS.rounds
     assert outcome.ratio.value == pytest.approx(2.0 * OTHER_RATIO)
     (flag,) = outcome.flags
     assert flag.startswith("the reference ran 20 % faster than usual")
