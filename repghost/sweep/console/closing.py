@@ -75,8 +75,10 @@ def _noise(ticket: Ticket, evaluator: TrialEvaluator) -> list[str]:
     if latency is None or latency.settled:
         return []
     spec = ticket.settings.latency
-    more = "latency.max_rounds" if latency.ended == "rounds spent" else "latency.max_seconds"
+    limits = {"rounds spent": "latency.max_rounds", "time spent": "latency.max_seconds"}
+    limit = limits.get(latency.ended)  # more of it does not help where the machine is not as usual
+    again = f"latency.repeat={spec.repeat + 1}" + (f" with more {limit}" if limit else "")
     return [
         f"latency did not settle to {100 * spec.precision:g}% ({latency.ended});"
-        f" latency.repeat={spec.repeat + 1} with more {more} measures it again"
+        f" {again} measures it again"
     ]
