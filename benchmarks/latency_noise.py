@@ -37,7 +37,7 @@ from rich.table import Table
 from benchmarks.latency_repeat import Order
 from repghost.latency.devices.local import LocalDevice
 from repghost.latency.spread import Spread
-from repghost.latency.store import FEWEST_SESSIONS, RECENT
+from repghost.latency.states import RECENT, usual_ms
 from repghost.provenance import commit
 
 MODEL, REFERENCE, OTHER_REFERENCE = "ghostnet-0.5x", "repghostnet-0.5x", "repghostnet-1.0x"
@@ -149,7 +149,7 @@ def _measured(arguments: argparse.Namespace, folder: Path) -> Repeats:
     for done, (name, order) in enumerate(orders, start=1):
         machine = "busy" if order.loaded else "quiet"
         before = past.setdefault(order.reference, [])
-        for protocol, one in repeated(replace(order, usual_ms=_usual(before))).items():
+        for protocol, one in repeated(replace(order, usual_ms=usual_ms(before[-RECENT:]))).items():
             before += [one["reference_ms"]] if one["reference_ms"] else []
             found.setdefault((name or protocol, machine), []).append(one)
             console.print(
@@ -159,11 +159,6 @@ def _measured(arguments: argparse.Namespace, folder: Path) -> Repeats:
                 highlight=False,
             )
     return found
-
-
-def _usual(before: Sequence[float]) -> float | None:
-    """Return what `usual_median` would, of the database of a device."""
-    return median(before[-RECENT:]) if len(before) >= FEWEST_SESSIONS else None
 
 
 def _orders(
@@ -250,20 +245,8 @@ def _table(figures: Mapping[Row, Figures], arguments: argparse.Namespace) -> Tab
         f"GhostNet 0.5x / RepGhostNet 0.5x at {arguments.size} pixels, commit {commit()}\n"
         "quiet, and with the other core busy at random; runs: of both networks, untimed ones too"
     )
-    columns = (
-        "protocol",
-        "machine",
-        "n",
-        "cv",
-        "goal",
-        "ratio",
-        "runs",
-        "s",
-        "settled",
-        "agree",
-        "by spread",
-    )
-    table = Table(*columns, title=title)
+    columns = ("protocol", "machine", "n", "cv", "goal", "ratio", "runs", "s", "settled")
+    table = Table(*columns, "agree", "by spread", title=title)
     for row, one in sorted(figures.items(), key=lambda item: item[0][1], reverse=True):
         goal = GOALS.get(row)
         table.add_row(
@@ -275,10 +258,8 @@ def _table(figures: Mapping[Row, Figures], arguments: argparse.Namespace) -> Tab
             f"{one.runs:.0f}",
             f"{one.seconds:.1f}",
             f"{one.settled:.0%}",
-            *(
-                "" if share is None else f"{share:.0%}"
-                for share in (one.agree, one.agree_by_spread)
-            ),
+            _share(one.agree),
+            _share(one.agree_by_spread),
         )
     return table
 

@@ -7,6 +7,7 @@ half an hour. The reference's usual time on a device tells which state is the on
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,13 @@ from repghost.latency.protocol import Array
 from repghost.latency.statistics import FEWEST_GROUPS
 
 ALIKE = 0.06  # how far from its usual time the reference may be, relatively
+RECENT = 5  # sessions that tell how a device usually is: it may have changed since the older
+FEWEST_SESSIONS = 3  # with which that is known
+
+
+def usual_ms(medians: Sequence[float]) -> float | None:
+    """Return the reference's usual time from its medians in the latest sessions; None of few."""
+    return float(np.median(medians)) if len(medians) >= FEWEST_SESSIONS else None
 
 
 class Usual:

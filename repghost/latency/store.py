@@ -12,9 +12,8 @@ from repghost.latency.queue.database import Database, StoreError
 from repghost.latency.queue.tables import EVIDENCE, IDENTITY, FlagRow, MeasurementRow, SessionRow
 from repghost.latency.record import PLURAL, Identity, Measurement
 from repghost.latency.spread import Spread
+from repghost.latency.states import RECENT, usual_ms
 
-RECENT = 5  # sessions that tell how a device usually is: it may have changed since the older
-FEWEST_SESSIONS = 3  # with which that is known
 ASKED_AT_ONCE = 500  # parameters of one query; SQLite takes 999 at least
 DONE = "done"
 
@@ -122,8 +121,7 @@ def usual_median(scale: Scale, session: Session) -> float | None:
     """Return the median in ms of the reference's medians in the latest sessions, None of few."""
     latest = select(SessionRow.median_ms).filter_by(**scale._asdict())
     latest = latest.order_by(SessionRow.measured_at.desc(), SessionRow.session).limit(RECENT)
-    medians = session.scalars(latest).all()
-    return float(np.median(medians)) if len(medians) >= FEWEST_SESSIONS else None
+    return usual_ms(session.scalars(latest).all())
 
 
 def spread_on(device: str, session: Session) -> Spread | None:
