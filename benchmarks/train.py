@@ -1,6 +1,6 @@
 """Training throughput: our engine beside timm's train.py on the same network, batch and images.
 
-    python -m benchmarks.train --quick          about two minutes on two cores
+    python -m benchmarks.train --quick          about three minutes on two cores
     python -m benchmarks.train                  larger images, more rounds, ours compiled as well
 
 timm's wheel holds no train.py, so its step is made here of timm's own parts, in the order of that
@@ -13,7 +13,8 @@ that lies on the device: no data are loaded.
 Rounds of some steps each, in random order; what is compared is the time of a step within a round,
 and the interval is one of the median over rounds. Goals: 1.0x on a CPU, 1.2x on a GPU (bf16, batch
 256 and 1024). Then what steps wait for a checkpoint: the copy of the state, and the writing of it
-beside them.
+beside them. Last the share of their time that they wait for photographs, packed raw (goal: under
+5 %).
 """
 
 import argparse
@@ -32,6 +33,7 @@ from repghost.provenance import commit
 TIMMS = ("timm", "timm --channels-last")
 MINUTE_MS = 60_000.0
 GOAL_SHARE = 0.01  # of its time that a step may wait for checkpoints
+GOAL_DATA = 0.05  # ... and for data
 GOALS = {"cpu": 1.0, "cuda": 1.2}  # times as fast as timm
 Seconds = Mapping[str, Sequence[float]]  # of a step, by contestant and round
 
@@ -84,6 +86,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     import torch
 
     from benchmarks.train_contest import compare, contestants, waiting
+    from benchmarks.train_feed import waited_for_data
 
     rounds = arguments.rounds or (9 if arguments.quick else 21)
     at_once = arguments.steps or (2 if arguments.quick else 4)
@@ -101,6 +104,9 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         figures[f"{where}: goal met"] = bool(best >= GOALS[device.type])
     device, batch, size, _ = places[0]
     figures |= say_waits(waiting(device, batch, size, 3), console)
+    for device, batch, _, amp in places:
+        waits = waited_for_data(device, batch, amp)
+        figures |= say_feed(waits, f"{device.type}, {batch}", console)
     if not torch.cuda.is_available():
         console.print("GPU: skipped: there is none here")
     figures |= {"cuda": torch.cuda.is_available(), "threads": torch.get_num_threads()}
@@ -118,6 +124,17 @@ def say_waits(waits: dict[str, float], console: Console) -> dict[str, object]:
     )
     rounded = {name: round(value, 2) for name, value in waits.items()}
     return rounded | {"wait_share": round(share, 6), "wait_goal_met": share < GOAL_SHARE}
+
+
+def say_feed(waits: dict[str, float], where: str, console: Console) -> dict[str, object]:
+    """Print what steps wait for photographs; return the figures."""
+    console.print(
+        f"{where} photographs a step, packed raw, {waits['workers']:.0f} worker(s): steps wait"
+        f" {waits['share']:.2%} of their time ({waits['images_per_s']:.0f} images/s; the epoch's"
+        f" first batch took {waits['first_s']:.2f} s)"
+    )
+    rounded = {f"{where}: data {name}": round(value, 4) for name, value in waits.items()}
+    return rounded | {f"{where}: data_goal_met": waits["share"] < GOAL_DATA}
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 Stage = Literal["prepare", "measure", "train"]
 Say = Callable[[str], None]
 CERTIFIED_IMAGES = 64  # validation images, after training
+MUCH_WAITING = 0.05  # of an epoch's time; more data.workers, decode=fast or a pack may help
 
 
 def run_stage(
@@ -244,10 +245,19 @@ def _reporter(
             f"epoch {record['epoch'] + 1}/{settings.recipe.epochs}"
             f"  loss {record['train_loss']:.3f}"
             f"  {settings.objective.label} {record[settings.objective.name]:.2f} %"
-            f"  {record['seconds']:.1f} s"
+            f"  {record['seconds']:.1f} s{waiting_words(record)}"
         )
 
     return report
+
+
+def waiting_words(record: dict[str, Any]) -> str:
+    """Return what a line says of the time that an epoch's steps waited for images, if it is much.
+
+    A training continued from an older version's checkpoint has epochs that do not tell.
+    """
+    share = record.get("waited_s", 0.0) / max(record["seconds"], 1e-9)
+    return f", {share:.0%} of it waiting for images" if share > MUCH_WAITING else ""
 
 
 def _deploy_trained(run: Run, model: "nn.Module", images: "Tensor") -> None:

@@ -97,7 +97,7 @@ class Training:
         self._exchange = Exchange(self.model, ranks, recipe.batch_size) if together else None
         self._wish = self._agreed = Wish()
         self.epoch = self.step = self.images = 0
-        self.loss_sum = self.seconds = 0.0
+        self.loss_sum = self.seconds = self.waited_s = 0.0  # waited for images in this epoch
         self.history: list[Record] = []
         self.skipped: list[str] = []
 
@@ -139,7 +139,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         for name in PLACE:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, getattr(self, name)))  # an older one has fewer
 
     def train_step(self, batch: Any) -> None:
         """Move the weights by one batch.
@@ -267,13 +267,15 @@ class Training:
             **found.scores,
             "lr": self.optimizer.param_groups[0]["lr"],
             "skipped": len(self.skipped),
+            "waited_s": self.waited_s,
         }
-        self.epoch, self.step, self.images, self.loss_sum = self.epoch + 1, 0, 0, 0.0
+        self.epoch, self.step, self.images = self.epoch + 1, 0, 0
+        self.loss_sum = self.waited_s = 0.0
         self.history = [*self.history, record]
         return record
 
 
-PLACE = ("epoch", "step", "images", "loss_sum", "seconds", "history", "skipped")
+PLACE = ("epoch", "step", "images", "loss_sum", "seconds", "waited_s", "history", "skipped")
 
 
 def _with_synced_norms(

@@ -1,9 +1,10 @@
 """The training loop: epochs, checkpoints within them, and an end that loses nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -51,7 +52,7 @@ def train(
 def _run_epoch(training: Training, journal: Journal, stop: Stop) -> None:
     """Run the rest of the epoch; save now and then within it, when told to end, and at its end."""
     start, before = training.clock(), training.seconds
-    batches = training.source.train(training.epoch, training.step)
+    batches = _awaited(training)
     with stop.deferred():
         try:
             for batch in batches:
@@ -67,6 +68,18 @@ def _run_epoch(training: Training, journal: Journal, stop: Stop) -> None:
     record["seconds"] = training.seconds - sum(row["seconds"] for row in training.history[:-1])
     with stop.deferred():
         journal.save(training.state(), record)
+
+
+def _awaited(training: Training) -> Iterator[Any]:
+    """Yield the rest of the epoch's batches; the training notes what it waits for them."""
+    batches = training.source.train(training.epoch, training.step)
+    while True:
+        began = training.clock()
+        batch = next(batches, None)
+        training.waited_s += training.clock() - began
+        if batch is None:
+            return
+        yield batch
 
 
 def _save_where_due(training: Training, journal: Journal, stop: Stop) -> None:

@@ -24,6 +24,7 @@ RECIPE = RecipeSpec(
 FROZEN = replace(RECIPE, epochs=1, freeze_bn=True, dropout=0.0)
 EVERY_STEP = replace(RECIPE, checkpoint_every_s=1e-9)
 STEPS = 10  # of the two epochs
+TIMES = ("seconds", "waited_s")  # of an epoch
 
 
 def two_new() -> Team:
@@ -55,11 +56,11 @@ def undisturbed(two: Team, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tr
 
 
 def assert_same_run(one: Trained, other: Trained) -> None:
-    """The weights bit for bit, and the record of every epoch but for its seconds."""
+    """The weights bit for bit, and the record of every epoch but for its times."""
     for name, tensor in one.model.state_dict().items():
         assert torch.equal(tensor, other.model.state_dict()[name]), name
     lasting = [
-        [{name: value for name, value in row.items() if name != "seconds"} for row in run.history]
+        [{name: value for name, value in row.items() if name not in TIMES} for row in run.history]
         for run in (one, other)
     ]
     assert lasting[0] == lasting[1]

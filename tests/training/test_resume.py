@@ -1,5 +1,6 @@
 """A run killed at any moment and started again ends with the same weights, bit for bit."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from repghost.interrupt import Interrupted, Stop
 from repghost.models.registry import build
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.training.batches import Batch
+from repghost.training.checkpoint import Checkpoints
 from repghost.training.data import open_source
 from repghost.training.engine import Training, TrainingDiverged
 from repghost.training.loop import train
 from repghost.training.spec import DataSpec, RecipeSpec
+from repghost.trial import waiting_words
 
 RECIPE = RecipeSpec(
     epochs=2, batch_size=256, warmup_epochs=0.5, hflip=0.5, random_erasing=0.5, scale_min=0.5
@@ -26,27 +29,29 @@ class Killed(BaseException):
 
 
 class Fuse:
-    """A source that dies at one batch, counted over the whole run."""
+    """A source that dies at one batch, counted over the whole run; each may take a time."""
 
-    def __init__(self, source, dies_at: int) -> None:
+    def __init__(self, source, dies_at: int, delay_s: float = 0) -> None:
         self._source, self._left, self.steps = source, dies_at, source.steps
+        self._delay_s = delay_s
 
     def train(self, epoch: int, start: int) -> Iterator[Batch]:
         for batch in self._source.train(epoch, start):
             if self._left == 0:
                 raise Killed
             self._left -= 1
+            time.sleep(self._delay_s)
             yield batch
 
     def val(self) -> Iterator[Batch]:
         return self._source.val()
 
 
-def start(recipe: RecipeSpec = RECIPE, dies_at: int | None = None) -> Training:
+def start(recipe: RecipeSpec = RECIPE, dies_at: int | None = None, delay_s: float = 0) -> Training:
     torch.manual_seed(3)
     model = build(RepGhostNetSpec(width=0.1, num_classes=10), dropout=recipe.dropout)
     source = open_source(DATA, recipe, seed=3)
-    source = source if dies_at is None else Fuse(source, dies_at)
+    source = source if dies_at is None else Fuse(source, dies_at, delay_s)
     return Training(model, source, recipe, 3, torch.device("cpu"))
 
 
@@ -67,10 +72,43 @@ def test_killed_run_goes_on_to_the_same_weights_bit_for_bit(dies_at, undisturbed
     resumed = finish(start(every_step), tmp_path)
     for name, tensor in undisturbed.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
-    lasting = [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history]
-    assert lasting == [
-        {k: v for k, v in row.items() if k != "seconds"} for row in undisturbed.history
+    assert lasting(resumed) == lasting(undisturbed)
+
+
+def lasting(trained) -> list[dict]:
+    """What every epoch came to, without the times that it took."""
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "waited_s")}
+        for row in trained.history
     ]
+
+
+def test_an_epoch_tells_how_long_it_waited_for_images_also_one_that_was_continued(tmp_path):
+    every_step = RecipeSpec(**{**RECIPE.__dict__, "checkpoint_every_s": 1e-9})
+    with pytest.raises(Killed):
+        finish(start(every_step, 3, delay_s=0.4), tmp_path)
+    one, two = finish(start(every_step, 100), tmp_path).history
+    assert 0.8 < one["waited_s"] < one["seconds"], (
+        "two of the delays, or three, are in a checkpoint"
+    )
+    assert two["waited_s"] < 0.8
+    assert (
+        waiting_words(one | {"seconds": 10 * one["waited_s"]}) == ", 10% of it waiting for images"
+    )
+    assert waiting_words(one | {"seconds": 100 * one["waited_s"]}) == ""
+    assert waiting_words({"seconds": 0.0}) == "", "an older version's"
+
+
+def test_a_checkpoint_of_an_older_version_is_gone_on_from(undisturbed, tmp_path):
+    every_step = RecipeSpec(**{**RECIPE.__dict__, "checkpoint_every_s": 1e-9})
+    with pytest.raises(Killed):
+        finish(start(every_step, 3), tmp_path)
+    checkpoints = Checkpoints(tmp_path)
+    state, _ = checkpoints.load()
+    del state["waited_s"]
+    checkpoints.start(state)
+    checkpoints.wait()
+    assert lasting(finish(start(), tmp_path)) == lasting(undisturbed)
 
 
 def test_a_run_told_to_end_saves_that_step_and_goes_on_to_the_same_weights(undisturbed, tmp_path):
