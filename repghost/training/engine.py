@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import torch
 from timm.layers import convert_sync_batchnorm
 from timm.optim import create_optimizer_v2
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from repghost.training.average import Average
 from repghost.training.batches import Source, seed_everything
 from repghost.training.checkpoint import State
 from repghost.training.exchange import Exchange, norms, told_alone
@@ -79,14 +79,14 @@ class Training:
         self.model = channels_last(model, device)
         self._forward = compiled(self.model) if recipe.compile else self.model
         self._enter_training()
-        self.ema = ModelEmaV3(self.model, decay=recipe.step_decay) if recipe.ema_decay else None
+        self.ema = Average(self.model, recipe.step_decay) if recipe.ema_decay else None
         self.optimizer = create_optimizer_v2(
             self.model,
             opt="sgd" if recipe.nesterov else "momentum",
             lr=recipe.scaled_lr,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
-            **({"fused": True} if device.type == "cuda" else {}),
+            fused=True,
         )
         self.schedule = schedule_of(self.optimizer, recipe, source.steps)
         self.goal = goal or Classification(recipe.label_smoothing)

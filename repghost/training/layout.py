@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from repghost.training.pixel import with_pixel_convs
+
 VECTOR = 16  # channels: an AVX-512 register of float32; AVX2 has 8
 
 
@@ -18,6 +20,7 @@ def channels_last(model: nn.Module, device: torch.device) -> nn.Module:
     """Return the network on `device`, channels-last where that is safe; it is changed in place."""
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
+        with_pixel_convs(model)
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d) and _is_spoilt(layer):
                 layer.weight.data = layer.weight.data.clone(memory_format=torch.contiguous_format)
