@@ -1,5 +1,7 @@
 """Channels-last networks, but for the convolutions whose gradients oneDNN spoils in that layout.
 
+On a CPU their convolutions also know a single pixel (`repghost.training.pixel`).
+
 oneDNN 3.13's gradient of the weights of a strided 1x1 convolution writes past its scratch memory
 where images are channels-last and fewer than a vector of channels come in: on AVX2 the process
 dies, on AVX-512 the gradient can be wrong (uxlfoundation/oneDNN issue 6035). MobileOne's stem is
