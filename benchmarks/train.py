@@ -76,6 +76,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small images, few rounds")
     parser.add_argument("--rounds", type=int, help="default: 21, with --quick 9")
+    parser.add_argument("--size", type=int, help="pixels on the CPU; default: 128, with --quick 64")
     parser.add_argument("--steps", type=int, help="in a round; default: 4, with --quick 2")
     run(parser.parse_args(), Console(width=110))
 
@@ -90,7 +91,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
     rounds = arguments.rounds or (9 if arguments.quick else 21)
     at_once = arguments.steps or (2 if arguments.quick else 4)
-    places = [(torch.device("cpu"), *((32, 64) if arguments.quick else (64, 128)), "none")]
+    batch, size = (32, 64) if arguments.quick else (64, 128)
+    places = [(torch.device("cpu"), batch, arguments.size or size, "none")]
     if torch.cuda.is_available():
         places += [(torch.device("cuda"), batch, 224, "bf16") for batch in (256, 1024)]
     figures: dict[str, object] = {}
