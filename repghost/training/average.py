@@ -22,7 +22,8 @@ class Average(ModelEmaV3):  # type: ignore[misc]
     def apply_update_(self, model: nn.Module, decay: float) -> None:
         """Move the average towards the network that it was made of."""
         torch._foreach_lerp_(*self._moved, weight=1.0 - decay)
-        torch._foreach_copy_(*self._counts)
+        if self._counts[0]:  # a network without BatchNorm has none
+            torch._foreach_copy_(*self._counts)
 
 
 def _parted(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
