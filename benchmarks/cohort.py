@@ -1,6 +1,6 @@
 """How much sooner are the variants of Table 6 trained as a cohort than one after another?
 
-    python -m benchmarks.cohort          about 15 minutes on two cores
+    python -m benchmarks.cohort          about 25 minutes on two cores
     python -m benchmarks.cohort --quick  one round with few images: only whether it runs
 
 Six branches of RepGhostNet 0.5x on 500 x 375 JPEGs, decoded by one worker process with timm's
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +29,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks.pictures import CLASSES, write_pictures
+from benchmarks.pictures import AUGMENTED, CLASSES, write_pictures
 from repghost.cores import share_cores, threads_for
 from repghost.latency.spec import StorageSpec
 from repghost.latency.statistics import median_interval
@@ -87,16 +88,7 @@ def _cases(root: Path, epochs: int) -> list[Case]:
         data = DataSpec(
             "folder", str(root), num_classes=CLASSES, input_size=size, in_chs=3, workers=1
         )
-        recipe = RecipeSpec(
-            epochs=epochs,
-            batch_size=batch,
-            warmup_epochs=0,
-            hflip=0.5,
-            scale_min=0.08,
-            random_erasing=0.2,
-            color_jitter=0.4,
-            shift_px=0,
-        )
+        recipe = replace(AUGMENTED, epochs=epochs, batch_size=batch, warmup_epochs=0)
         return Case(f"{batch} photographs to {size} px", data, recipe, goal)
 
     digits = Case("digits", DataSpec(), RecipeSpec(epochs=1, warmup_epochs=0), 1.0)

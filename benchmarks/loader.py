@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import product
 from pathlib import Path
@@ -34,7 +34,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.pictures import write_pictures
+from benchmarks.pictures import AUGMENTED, write_pictures
 from repghost.latency.statistics import Interval, median_interval
 from repghost.provenance import commit
 
@@ -46,7 +46,6 @@ TIMM, SOURCES = "timm", ("timm", *GOALS)
 SCOPES = ("to uint8", "finished")
 WORKERS = (0, 1)
 BATCH = 64
-PAPER = {"hflip": 0.5, "scale_min": 0.08, "random_erasing": 0.2}
 PROCESSOR_CLOCK = 2  # of another process, in the bits of a clock's number; see clock_gettime(3)
 Row = tuple[str, str, int]  # source, scope, workers
 Epoch = Callable[[int], Iterable["Tensor"]]  # from an epoch's number to its batches of images
@@ -145,10 +144,10 @@ def _timms(root: Path, is_finished: bool, workers: int, scale: Scale) -> Epoch:
         (3, 224, 224),
         BATCH,
         is_training=True,
-        scale=(PAPER["scale_min"], 1.0),
-        hflip=PAPER["hflip"],
+        scale=(AUGMENTED.scale_min, 1.0),
+        hflip=AUGMENTED.hflip,
         color_jitter=scale.color_jitter,
-        re_prob=PAPER["random_erasing"],
+        re_prob=AUGMENTED.random_erasing,
         re_mode="pixel",
         interpolation="random",
         num_workers=workers,
@@ -170,9 +169,9 @@ def _ours(root: Path, is_finished: bool, workers: int, scale: Scale) -> Epoch:
 
 def _source(root: Path, workers: int, scale: Scale) -> Any:
     from repghost.training.data import open_source
-    from repghost.training.spec import DataSpec, RecipeSpec
+    from repghost.training.spec import DataSpec
 
-    recipe = RecipeSpec(batch_size=BATCH, color_jitter=scale.color_jitter, **PAPER)
+    recipe = replace(AUGMENTED, batch_size=BATCH, color_jitter=scale.color_jitter)
     data = DataSpec("folder", str(root), input_size=224, decode="fast", workers=workers)
     return open_source(data, recipe, seed=0)
 

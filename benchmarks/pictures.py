@@ -1,4 +1,7 @@
-"""An image folder of 500 x 375 JPEGs, cut out of the photographs that scikit-learn ships."""
+"""An image folder of 500 x 375 JPEGs, cut out of the photographs that scikit-learn ships.
+
+And how they are augmented for training.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from repghost.training.spec import RecipeSpec
+
 SIZE = (500, 375)
 QUALITY = 84  # files of some 50 KB
 VAL = 64  # images, which are in training too
 CLASSES = 10
+AUGMENTED = RecipeSpec(  # as recipe=paper augments
+    shift_px=0, scale_min=0.08, hflip=0.5, color_jitter=0.4, random_erasing=0.2
+)
 
 
 def write_pictures(folder: Path, images: int) -> Path:

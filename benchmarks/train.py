@@ -1,6 +1,6 @@
 """Training throughput: our engine beside timm's train.py on the same network, batch and images.
 
-    python -m benchmarks.train --quick          about three minutes on two cores
+    python -m benchmarks.train --quick          about a minute on two cores
     python -m benchmarks.train                  larger images, more rounds, ours compiled as well
 
 timm's wheel holds no train.py, so its step is made here of timm's own parts, in the order of that

@@ -3,20 +3,21 @@
 import os
 import time
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.pictures import CLASSES, write_pictures
+from benchmarks.pictures import AUGMENTED, CLASSES, write_pictures
 from benchmarks.train_contest import synchronize
 from repghost.models.registry import build
 from repghost.models.repghost_spec import RepGhostNetSpec
 from repghost.training.data import open_source
 from repghost.training.engine import Training
 from repghost.training.pack import main as pack
-from repghost.training.spec import DataSpec, RecipeSpec
+from repghost.training.spec import DataSpec
 
 SIZE = 224
 STEPS = 24  # of an epoch
@@ -41,15 +42,7 @@ def waited_for_data(device: torch.device, batch: int, amp: str) -> dict[str, flo
             workers=workers,
             decode="fast",
         )
-        recipe = RecipeSpec(
-            batch_size=batch,
-            amp=amp,
-            shift_px=0,
-            scale_min=0.08,
-            hflip=0.5,
-            color_jitter=0.4,
-            random_erasing=0.2,
-        )
+        recipe = replace(AUGMENTED, batch_size=batch, amp=amp)
         source = open_source(data, recipe, 0)
         model = build(RepGhostNetSpec(width=0.5, num_classes=CLASSES), dropout=0.2)
         training = Training(model, source, recipe, 0, device)

@@ -18,14 +18,14 @@ CONVS = {
     "dense 3x3": lambda: nn.Conv2d(12, 20, 3, padding=1),
     "dense 3x5": lambda: nn.Conv2d(12, 20, (3, 5), padding=(1, 2), stride=2),
     "dilated": lambda: nn.Conv2d(12, 20, 3, padding=2, dilation=2),
-    "same": lambda: nn.Conv2d(12, 20, 3, padding="same"),
     "depthwise 5x5": lambda: nn.Conv2d(12, 12, 5, padding=2, stride=2, groups=12, bias=False),
     "depthwise 1x1 with bias": lambda: nn.Conv2d(12, 12, 1, groups=12),
 }
 OTHERS = {
+    "padding by its name": lambda: nn.Conv2d(12, 20, 3, padding="same"),
     "groups": lambda: nn.Conv2d(12, 24, 1, groups=3),
     "a channel multiplied": lambda: nn.Conv2d(12, 24, 1, groups=12),
-    "reflected": lambda: nn.Conv2d(12, 20, 3, padding=1, padding_mode="circular"),
+    "circular": lambda: nn.Conv2d(12, 20, 3, padding=1, padding_mode="circular"),
     "off centre": lambda: nn.Conv2d(12, 20, 3, padding=2),
     "even": lambda: nn.Conv2d(12, 20, 2, padding=1),
 }
@@ -46,7 +46,7 @@ def test_outputs_and_gradients_are_those_of_a_convolution(kind, side):
     plain = {**CONVS, **OTHERS}[kind]().double()
     images = torch.randn(4, 12, side, side, dtype=torch.double)
     (new,) = with_pixel_convs(nn.ModuleList([copy.deepcopy(plain)]))
-    assert (type(new) is PixelConv2d) == (kind in CONVS and kind != "same")
+    assert (type(new) is PixelConv2d) == (kind in CONVS)
     for found, right in zip(outcome(new, images), outcome(plain, images), strict=True):
         torch.testing.assert_close(found, right)
 
